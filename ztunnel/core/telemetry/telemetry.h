@@ -1,0 +1,97 @@
+// What a connection leaves behind: istio_tcp_* metrics and one access-log line.
+//
+// A ConnectionRecord is opened when the context of a connection is known and finished exactly once
+// (its destructor finishes with kDrained when nobody did). Thread: one worker. Counters are per worker
+// and summed at scrape, without locks on the byte path.
+#pragma once
+
+#include <absl/status/status.h>
+#include <absl/time/time.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "bpf/include/mesh_abi.h"
+#include "ztunnel/base/ip.h"
+#include "ztunnel/core/identity/identity.h"
+#include "ztunnel/core/state/types.h"
+
+namespace mesh::telemetry {
+
+enum class Reporter { kSource, kDestination };
+enum class Direction { kInbound, kOutbound };
+
+const char* ReasonLabel(mesh_reason reason);        // "policy_deny"
+const char* ReasonExplanation(mesh_reason reason);  // one clause in plain words
+// Carried as a payload of the status: a connection ends with one reason.
+absl::Status WithReason(absl::Status status, mesh_reason reason);
+mesh_reason ReasonOf(const absl::Status& status);   // kNone for OK; INTERNAL when none was set
+
+// What the peer said of itself in the tunnel's headers (baggage); used when it is no known workload.
+struct Baggage {
+  std::string cluster, ns, workload_name, service_name, revision, region, zone;
+  state::WorkloadType type = state::WorkloadType::kDeployment;
+};
+
+struct ConnectionInfo {
+  Reporter reporter = Reporter::kSource;
+  SocketAddress src;                       // the client as this side sees it
+  SocketAddress dst;                       // next hop (inbound HBONE: the pod, port 15008)
+  std::string hbone_authority;             // empty unless tunnelled
+  SocketAddress original_dst;              // what the application asked for
+  state::WorkloadRef source;               // null: unknown
+  std::optional<Baggage> source_baggage;   // when `source` is null
+  std::optional<identity::Identity> source_identity;  // proved by TLS or by the kernel
+  state::WorkloadRef destination;
+  std::optional<identity::Identity> destination_identity;
+  state::ServiceRef destination_service;
+  bool mutual_tls = false;                 // bytes travel over HBONE
+  std::string pod_uid;                     // whose listener it is
+};
+
+class WorkerMetrics;
+class ConnectionRecord {
+ public:
+  ConnectionRecord(ConnectionRecord&&) noexcept;
+  ConnectionRecord& operator=(ConnectionRecord&&) noexcept;
+  ~ConnectionRecord();
+
+  // Client to server, server to client.
+  void AddReceived(uint64_t bytes) { received_ += bytes; }
+  void AddSent(uint64_t bytes) { sent_ += bytes; }
+  uint64_t received() const { return received_; }
+  uint64_t sent() const { return sent_; }
+  // OK for a connection that ended as its applications wanted.
+  void Finish(const absl::Status& status);
+
+ private:
+  friend class WorkerMetrics;
+  ConnectionRecord();
+  struct State;
+  std::unique_ptr<State> state_;
+  uint64_t received_ = 0;
+  uint64_t sent_ = 0;
+};
+
+// One a worker. Outlives its records.
+class WorkerMetrics {
+ public:
+  WorkerMetrics();
+  ~WorkerMetrics();
+  ConnectionRecord Open(ConnectionInfo info);
+  // Refused before a context was known: logged as "connection failed", counted by reason only.
+  void EarlyFailure(Direction direction, const SocketAddress& src, const SocketAddress& dst,
+                    const absl::Status& status);
+  void SocketOpened(Reporter reporter);
+  void SocketClosed(Reporter reporter);
+
+  struct Shard;
+  Shard& shard() { return *shard_; }
+
+ private:
+  std::shared_ptr<Shard> shard_;
+};
+
+}  // namespace mesh::telemetry

@@ -1,0 +1,36 @@
+// Runs a command to its end and keeps what it printed. For tests only.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+namespace mesh::test {
+
+struct Outcome {
+  int code = -1;  // exit status; 128 + signal when killed; 124 when the time was up
+  std::string out;
+  std::string err;
+};
+
+// argv[0] is looked up in PATH. `input` is given on stdin. The child is killed when time is up.
+Outcome Run(const std::vector<std::string>& argv,
+            std::chrono::seconds limit = std::chrono::seconds(30), const std::string& input = "");
+
+// A command in the background; killed and reaped by the destructor.
+class Background {
+ public:
+  explicit Background(const std::vector<std::string>& argv);
+  ~Background();
+  Background(const Background&) = delete;
+  Background& operator=(const Background&) = delete;
+  // Ends it with SIGTERM (SIGKILL after 5 s) and returns what it printed on stdout and stderr.
+  Outcome Stop();
+  int pid() const { return pid_; }
+
+ private:
+  int pid_ = -1;
+  std::string path_;  // file that both streams go to
+};
+
+}  // namespace mesh::test

@@ -1,0 +1,194 @@
+// What clients see when a process of the mesh is killed, and how it comes back.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "tests/support/local_mesh.h"
+
+namespace mesh::test {
+namespace {
+
+constexpr const char* kManifests = R"(
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: shop
+  labels: {istio.io/dataplane-mode: ambient}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: outside}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: server, namespace: shop}
+spec:
+  selector: {app: server}
+  ports:
+  - {name: http, port: 80, targetPort: 8080}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: client, namespace: shop}
+spec:
+  nodeName: node-1
+  containers:
+  - {name: app, image: culvert/meshapp, command: [meshapp, sleep]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: stranger, namespace: outside}
+spec:
+  nodeName: node-1
+  containers:
+  - {name: app, image: culvert/meshapp, command: [meshapp, sleep]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: server, namespace: shop, labels: {app: server}}
+spec:
+  nodeName: node-2
+  containers:
+  - {name: app, image: culvert/meshapp, command: [meshapp, serve, --port, "8080", --name, server]}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: shop}
+spec: {mtls: {mode: STRICT}}
+)";
+
+class Failure : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    if (::geteuid() != 0) return;
+    mesh_ = new LocalMesh("failure", {.nodes = 2});
+    if (!mesh_->problem().empty()) return;
+    const Outcome applied = mesh_->Apply(kManifests);
+    ASSERT_EQ(applied.code, 0) << applied.out << applied.err;
+    ASSERT_TRUE(mesh_->WaitReady({"shop/client", "shop/server", "outside/stranger"}));
+    ASSERT_TRUE(Eventually([] { return Get().code == 0; }));
+  }
+  static void TearDownTestSuite() {
+    delete mesh_;
+    mesh_ = nullptr;
+  }
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "SKIPPED: needs root";
+    ASSERT_EQ(mesh_->problem(), "");
+  }
+
+  static Outcome Get() {
+    return mesh_->Exec("shop/client", {"curl", "-sS", "-m", "5", "http://server/"});
+  }
+  static int StrangerCode() {
+    return mesh_->Exec("outside/stranger", {"curl", "-sS", "-m", "5", "http://" + mesh_->PodIp("shop/server") + ":8080/"})
+        .code;
+  }
+  // Kills with -9 and waits for the supervisor to have started another.
+  static void KillAndAwaitAnother(const char* process) {
+    const int old = mesh_->PidOf(process);
+    ASSERT_GT(old, 0) << process;
+    ASSERT_EQ(::kill(old, SIGKILL), 0);
+    ASSERT_TRUE(Eventually([&] {
+      const int pid = mesh_->PidOf(process);
+      return pid > 0 && pid != old && ::kill(pid, 0) == 0;
+    })) << process << " did not come back";
+  }
+
+  static LocalMesh* mesh_;
+};
+LocalMesh* Failure::mesh_ = nullptr;
+
+TEST_F(Failure, ZtunnelAwayMeansRefusedNeverPlainText) {
+  // Stopped, not killed: the supervisor would have another one up before we looked.
+  const int pid = mesh_->PidOf("ztunnel-node-2");
+  ASSERT_GT(pid, 0);
+  ASSERT_EQ(::kill(pid, SIGKILL), 0);
+  // In this window the kernel answers. Whatever the moment, a stranger is never let into a STRICT pod.
+  for (int i = 0; i < 20; ++i) EXPECT_NE(StrangerCode(), 0);
+  EXPECT_TRUE(Eventually([] { return Get().code == 0; })) << "no traffic after the restart";
+  EXPECT_NE(StrangerCode(), 0);
+}
+
+TEST_F(Failure, ZtunnelKilledOnTheClientsNodeComesBack) {
+  KillAndAwaitAnother("ztunnel-node-1");
+  EXPECT_TRUE(Eventually([] { return Get().code == 0; }));
+}
+
+TEST_F(Failure, AgentKilledDisturbsNothing) {
+  const int old = mesh_->PidOf("agent-node-1");
+  ASSERT_GT(old, 0);
+  Background load(mesh_->ExecWords(
+      "shop/client", {"bash", "-c", "for i in $(seq 60); do curl -sS -m 5 -o /dev/null http://server/ || echo BAD; done; echo END"}));
+  ASSERT_EQ(::kill(old, SIGKILL), 0);
+  ASSERT_TRUE(Eventually([&] {
+    const int pid = mesh_->PidOf("agent-node-1");
+    return pid > 0 && pid != old && ::kill(pid, 0) == 0;
+  }));
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(Get().code, 0);
+  ::usleep(1'500'000);
+  const std::string out = load.Stop().out;
+  EXPECT_EQ(out.find("BAD"), std::string::npos) << out;
+  // It adopted what was pinned and enrols new pods again.
+  const Outcome applied = mesh_->Apply(R"(
+apiVersion: v1
+kind: Pod
+metadata: {name: late, namespace: shop}
+spec:
+  nodeName: node-1
+  containers:
+  - {name: app, image: culvert/meshapp, command: [meshapp, sleep]}
+)");
+  ASSERT_EQ(applied.code, 0) << applied.out << applied.err;
+  ASSERT_TRUE(mesh_->WaitReady({"shop/late"}));
+  EXPECT_TRUE(Eventually([] {
+    return mesh_->Exec("shop/late", {"curl", "-sS", "-m", "5", "http://server/"}).code == 0;
+  }));
+}
+
+TEST_F(Failure, ControllerAwayChangesNothingAndItsStateSurvives) {
+  const int old = mesh_->PidOf("controller");
+  ASSERT_GT(old, 0);
+  ASSERT_EQ(::kill(old, SIGKILL), 0);
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(Get().code, 0);
+  ASSERT_TRUE(Eventually([&] {
+    const int pid = mesh_->PidOf("controller");
+    return pid > 0 && pid != old && ::kill(pid, 0) == 0;
+  }));
+  // A change made after its return arrives: the proxies have connected again.
+  const Outcome applied = mesh_->Apply(R"(
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: deny-all, namespace: shop}
+spec: {}
+)");
+  ASSERT_EQ(applied.code, 0) << applied.out << applied.err;
+  EXPECT_TRUE(Eventually([] { return Get().code != 0; }));
+  EXPECT_EQ(mesh_->Meshctl({"local", "delete", "AuthorizationPolicy", "deny-all", "-n", "shop"}).code, 0);
+  EXPECT_TRUE(Eventually([] { return Get().code == 0; }));
+}
+
+TEST_F(Failure, ABadManifestIsNamedAndTheRestApplies) {
+  const Outcome applied = mesh_->Apply(R"(
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: fine, namespace: shop}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: broken, namespace: shop}
+spec:
+  action: DENY
+  rules:
+  - from:
+    - source: {ipBlocks: ["10.0.0.0/99"]}
+)");
+  EXPECT_EQ(applied.code, 1);
+  EXPECT_NE((applied.out + applied.err).find("ipBlocks"), std::string::npos) << applied.out << applied.err;
+  EXPECT_EQ(mesh_->Meshctl({"local", "get", "ConfigMap", "fine", "-n", "shop"}).code, 0);
+  EXPECT_NE(mesh_->Meshctl({"local", "get", "AuthorizationPolicy", "broken", "-n", "shop"}).code, 0);
+  EXPECT_EQ(Get().code, 0);
+}
+
+}  // namespace
+}  // namespace mesh::test

@@ -2,7 +2,8 @@
 //
 // Owner and thread: the thread that calls Run(). Everything but Post() and Stop() is for that thread
 // only (or before Run). One turn: wait, deliver every ready event, run posted work and due timers, look
-// once more without waiting, then run the flushers: what was produced in a turn is sent in one go.
+// once more without waiting, resume what was deferred, then run the flushers: what was produced in a
+// turn is sent in one go.
 #pragma once
 
 #include <absl/time/time.h>
@@ -28,6 +29,14 @@ class Flusher {
   virtual void Flush() = 0;
 };
 
+// Runs once, soon, from the top of the stack: how a callback hands over to code that may destroy the
+// caller of that callback.
+class Deferred {
+ public:
+  virtual ~Deferred() = default;
+  virtual void RunDeferred() = 0;
+};
+
 class EventLoop {
  public:
   EventLoop();
@@ -49,6 +58,10 @@ class EventLoop {
   using TimerId = uint64_t;  // never 0
   TimerId After(absl::Duration delay, std::function<void()> fn);
   void CancelTimer(TimerId id);  // unknown or fired: no effect
+
+  // RunDeferred() once, later in this turn and before the flushers. Who dies must CancelDefer first.
+  void Defer(Deferred& deferred);
+  void CancelDefer(Deferred& deferred);
 
   // Flush() once at the end of this turn, however often it was asked for. A flusher that dies must
   // CancelFlush first.

@@ -1,0 +1,63 @@
+// Settings of the byte path, the same for all workers of a process.
+#pragma once
+
+#include <absl/time/time.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace mesh::tunnel {
+
+struct Config {
+  // Ports inside each pod's network namespace. 0 asks for any (tests): see Worker::PortsForTest.
+  uint16_t outbound_port = 15001;
+  uint16_t inbound_plaintext_port = 15006;
+  uint16_t hbone_port = 15008;
+  // Target ports that nobody is ever connected to, beside the three above.
+  std::vector<uint16_t> illegal_ports;
+  bool ipv6 = true;
+  bool reuse_port = true;  // one listener per worker
+
+  std::string network;                // own network
+  std::string cluster_id = "Kubernetes";
+  std::string trust_domain = "cluster.local";
+
+  // Same-node connections go through HBONE too, instead of being copied in process.
+  bool force_encryption = false;
+  // Applications see the client's address. Needs CAP_NET_ADMIN and routing in the pod's namespace.
+  bool original_source = true;
+  uint32_t packet_mark = 0x539;
+  bool localhost_app_tunnel = true;
+  bool response_baggage = true;
+
+  uint32_t stream_window_bytes = 4 << 20;
+  uint32_t connection_window_bytes = 16 << 20;
+  uint32_t frame_bytes = 1 << 20;
+  uint32_t max_concurrent_streams = 200;
+  uint32_t pool_max_streams = 100;
+  absl::Duration pool_idle = absl::Minutes(5);
+
+  absl::Duration connect_timeout = absl::Seconds(10);
+  absl::Duration handshake_timeout = absl::Seconds(10);
+  absl::Duration workload_wait = absl::Seconds(5);  // for the pod's own workload to be known
+  absl::Duration ping_interval = absl::Seconds(10);
+  absl::Duration ping_timeout = absl::Seconds(20);
+
+  bool keepalive = true;
+  absl::Duration keepalive_time = absl::Seconds(180);
+  absl::Duration keepalive_interval = absl::Seconds(180);
+  int keepalive_retries = 9;
+  bool user_timeout = false;
+
+  // Bytes of a tunnel that wait un-sent in the kernel (TCP_NOTSENT_LOWAT): what small messages may have
+  // to wait behind. 0: no cap.
+  uint32_t tunnel_unsent_bytes = 512 << 10;
+  std::string tunnel_congestion_control;  // empty: the system's
+
+  // Limits of one worker in one pod; above them a connection is refused with reason `limit`.
+  size_t max_connections_per_pod = 100'000;
+  size_t max_tunnels_per_pod = 10'000;
+};
+
+}  // namespace mesh::tunnel

@@ -1,0 +1,101 @@
+// The byte path of one worker thread: the listeners, tunnels and connections of every pod on this node.
+//
+// Owner: cmd. Thread: all methods are for the loop's thread (or before it runs); the main thread reaches
+// them with loop.Post. What the constructor is given outlives the worker. Each worker is told of every
+// pod of the process, because a same-node destination is served by the worker that accepted its client.
+// Destroying the worker (loop not running, or on its thread) closes everything at once.
+#pragma once
+
+#include <absl/status/status.h>
+#include <absl/time/time.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ztunnel/base/async/event_loop.h"
+#include "ztunnel/base/ip.h"
+#include "ztunnel/base/netns.h"
+#include "ztunnel/core/identity/certificate_manager.h"
+#include "ztunnel/core/state/mesh_state.h"
+#include "ztunnel/core/telemetry/telemetry.h"
+#include "ztunnel/tunnel/config.h"
+
+namespace mesh::tunnel {
+
+// A pod of this node, as the node agent describes it. Immutable, shared by workers.
+struct Pod {
+  std::string uid;
+  std::string name;
+  std::string ns;
+  std::string service_account;
+  std::string trust_domain = "cluster.local";
+  std::shared_ptr<const Netns> netns;
+
+  identity::Identity Identity() const { return {trust_domain, ns, service_account}; }
+};
+using PodRef = std::shared_ptr<const Pod>;
+
+// For dumps: one live application connection.
+struct ActiveConnection {
+  std::string pod_uid;
+  telemetry::Direction direction = telemetry::Direction::kOutbound;
+  SocketAddress src;
+  SocketAddress original_dst;
+  SocketAddress actual_dst;
+  bool hbone = false;     // bytes travel in a tunnel
+  std::string authority;  // of the tunnel's stream; empty without
+  uint64_t received_bytes = 0;  // client to server
+  uint64_t sent_bytes = 0;      // server to client
+};
+
+class Worker {
+ public:
+  Worker(base::EventLoop& loop, Config config, identity::CertificateManager& certificates,
+         telemetry::WorkerMetrics& metrics);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // New connections use it; live inbound and same-node connections are checked against it, and end with
+  // reason policy_deny when no longer allowed. Null until the first call: connections wait.
+  void SetState(state::MeshStateRef state);
+  // The check that SetState makes, again.
+  void RecheckPolicies();
+
+  // Opens this worker's listeners in the pod's namespace. An error leaves nothing behind. AlreadyExists
+  // for a uid that is there; a uid that is draining is taken anew, its old connections live on.
+  // The caller retains the pod's identity with the certificate manager for as long as it is added.
+  absl::Status AddPod(PodRef pod);
+
+  enum class Removal {
+    kDrain,  // listeners close, tunnels say GOAWAY, connections end by themselves
+    kAbort,  // everything is closed now (the pod is gone)
+  };
+  // Unknown uids are fine.
+  void RemovePod(std::string_view uid, Removal removal);
+
+  // Drains every pod; what lives when `deadline` has passed is closed with reason drained. `done` runs
+  // once, when nothing is left.
+  void Drain(absl::Duration deadline, std::function<void()> done);
+
+  std::vector<ActiveConnection> ActiveConnections() const;
+  size_t pods() const;         // enrolled, without those that drain
+  size_t connections() const;  // live, all pods
+
+  struct Ports {
+    uint16_t outbound = 0;
+    uint16_t inbound_plaintext = 0;
+    uint16_t hbone = 0;
+  };
+  std::optional<Ports> PortsForTest(std::string_view uid) const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mesh::tunnel

@@ -8,6 +8,7 @@
 #include <absl/status/status.h>
 #include <absl/time/time.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -43,13 +44,26 @@ struct ConnectionInfo {
   SocketAddress original_dst;              // what the application asked for
   state::WorkloadRef source;               // null: unknown
   std::optional<Baggage> source_baggage;   // when `source` is null
-  std::optional<identity::Identity> source_identity;  // proved by TLS or by the kernel
+  // Proved by TLS or by the kernel. Principals are reported when the connection is mutual TLS or when
+  // both of these are set (the same node).
+  std::optional<identity::Identity> source_identity;
   state::WorkloadRef destination;
   std::optional<identity::Identity> destination_identity;
   state::ServiceRef destination_service;
   bool mutual_tls = false;                 // bytes travel over HBONE
   std::string pod_uid;                     // whose listener it is
 };
+
+// Counters of one direction pair, written by the worker that owns the series and read by scrapes.
+struct ByteCells {
+  std::atomic<uint64_t> received{0};
+  std::atomic<uint64_t> sent{0};
+};
+
+// A counter with one writer needs no read-modify-write.
+inline void Bump(std::atomic<uint64_t>& cell, uint64_t by) {
+  cell.store(cell.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
+}
 
 class WorkerMetrics;
 class ConnectionRecord {
@@ -59,8 +73,14 @@ class ConnectionRecord {
   ~ConnectionRecord();
 
   // Client to server, server to client.
-  void AddReceived(uint64_t bytes) { received_ += bytes; }
-  void AddSent(uint64_t bytes) { sent_ += bytes; }
+  void AddReceived(uint64_t bytes) {
+    received_ += bytes;
+    if (cells_ != nullptr) Bump(cells_->received, bytes);
+  }
+  void AddSent(uint64_t bytes) {
+    sent_ += bytes;
+    if (cells_ != nullptr) Bump(cells_->sent, bytes);
+  }
   uint64_t received() const { return received_; }
   uint64_t sent() const { return sent_; }
   // OK for a connection that ended as its applications wanted.
@@ -71,11 +91,12 @@ class ConnectionRecord {
   ConnectionRecord();
   struct State;
   std::unique_ptr<State> state_;
+  ByteCells* cells_ = nullptr;  // of the series, kept alive by state_
   uint64_t received_ = 0;
   uint64_t sent_ = 0;
 };
 
-// One a worker. Outlives its records.
+// One a worker. Outlives its records. What it counted stays in the scrape after it is gone.
 class WorkerMetrics {
  public:
   WorkerMetrics();
@@ -91,6 +112,7 @@ class WorkerMetrics {
   Shard& shard() { return *shard_; }
 
  private:
+  friend class ConnectionRecord;
   std::shared_ptr<Shard> shard_;
 };
 

@@ -1,0 +1,136 @@
+#include "ztunnel/core/telemetry/labels.h"
+
+namespace mesh::telemetry {
+namespace {
+
+// One end of a connection; empty fields are written as "unknown".
+struct End {
+  std::string_view workload, canonical_service, canonical_revision, ns, app, version, cluster;
+  std::string_view region, zone;
+  std::string principal;
+  bool known = false;
+};
+
+End EndOf(const state::WorkloadRef& w) {
+  End end;
+  if (w == nullptr) return end;
+  end.workload = w->workload_name;
+  end.canonical_service = w->canonical_name;
+  end.canonical_revision = w->canonical_revision;
+  end.ns = w->ns;
+  end.app = w->canonical_name;
+  end.version = w->canonical_revision;
+  end.cluster = w->cluster_id;
+  end.region = w->locality.region;
+  end.zone = w->locality.zone;
+  end.known = true;
+  return end;
+}
+
+End EndOf(const Baggage& b) {
+  End end;
+  end.workload = b.workload_name;
+  end.canonical_service = b.service_name;
+  end.canonical_revision = b.revision;
+  end.ns = b.ns;
+  end.app = b.workload_name;
+  end.version = b.revision;
+  end.cluster = b.cluster;
+  end.region = b.region;
+  end.zone = b.zone;
+  end.known = true;
+  return end;
+}
+
+void Append(std::string& out, std::string_view name, std::string_view value) {
+  if (!out.empty()) out.push_back(',');
+  AppendLabel(out, name, value.empty() ? "unknown" : value);
+}
+
+TcpLabels Render(Reporter reporter, const End& source, const End& destination,
+                 std::string_view hostname, std::string_view service_ns,
+                 std::string_view service_name, std::string_view security) {
+  TcpLabels labels;
+  std::string& out = labels.before_flags;
+  out.reserve(1024);
+  Append(out, "reporter", reporter == Reporter::kSource ? "source" : "destination");
+  Append(out, "source_workload", source.workload);
+  Append(out, "source_canonical_service", source.canonical_service);
+  Append(out, "source_canonical_revision", source.canonical_revision);
+  Append(out, "source_workload_namespace", source.ns);
+  Append(out, "source_principal", source.principal);
+  Append(out, "source_app", source.app);
+  Append(out, "source_version", source.version);
+  Append(out, "source_cluster", source.cluster);
+  Append(out, "destination_service", hostname);
+  Append(out, "destination_service_namespace", service_ns);
+  Append(out, "destination_service_name", service_name);
+  Append(out, "destination_workload", destination.workload);
+  Append(out, "destination_canonical_service", destination.canonical_service);
+  Append(out, "destination_canonical_revision", destination.canonical_revision);
+  Append(out, "destination_workload_namespace", destination.ns);
+  Append(out, "destination_principal", destination.principal);
+  Append(out, "destination_app", destination.app);
+  Append(out, "destination_version", destination.version);
+  Append(out, "destination_cluster", destination.cluster);
+  Append(out, "request_protocol", "tcp");
+  out += ",response_flags=\"";
+
+  std::string& rest = labels.after_flags;
+  rest = "\",";
+  AppendLabel(rest, "connection_security_policy", security);
+  if (source.known || destination.known) {
+    Append(rest, "source_region", source.region);
+    Append(rest, "source_zone", source.zone);
+    Append(rest, "destination_region", destination.region);
+    Append(rest, "destination_zone", destination.zone);
+  }
+  return labels;
+}
+
+}  // namespace
+
+void AppendLabel(std::string& out, std::string_view name, std::string_view value) {
+  out.append(name);
+  out += "=\"";
+  for (const char c : value) {
+    if (c == '\n') {
+      out += "\\n";
+      continue;
+    }
+    if (c == '"' || c == '\\') out.push_back('\\');
+    out.push_back(c);
+  }
+  out.push_back('"');
+}
+
+std::string PrincipalOf(const identity::Identity& id) {
+  return fmt::format("spiffe://{}/ns/{}/sa/{}", id.trust_domain, id.ns, id.service_account);
+}
+
+bool PrincipalsProved(const ConnectionInfo& info) {
+  return info.mutual_tls || (info.source_identity && info.destination_identity);
+}
+
+TcpLabels RenderLabels(const ConnectionInfo& info) {
+  End source = info.source != nullptr     ? EndOf(info.source)
+               : info.source_baggage      ? EndOf(*info.source_baggage)
+                                          : End();
+  End destination = EndOf(info.destination);
+  if (PrincipalsProved(info)) {
+    if (info.source_identity) source.principal = PrincipalOf(*info.source_identity);
+    if (info.destination_identity) destination.principal = PrincipalOf(*info.destination_identity);
+  }
+  const state::Service* service = info.destination_service.get();
+  return Render(info.reporter, source, destination, service ? service->hostname : "",
+                service ? service->ns : "", service ? service->name : "",
+                info.mutual_tls ? "mutual_tls" : "unknown");
+}
+
+TcpLabels OverflowLabels(Reporter reporter) {
+  End end;
+  end.workload = "overflow";
+  return Render(reporter, end, end, "", "", "", "unknown");
+}
+
+}  // namespace mesh::telemetry

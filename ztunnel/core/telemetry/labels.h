@@ -1,0 +1,29 @@
+// The labels of the istio_tcp_* series, in the order that the reference writes them. response_flags
+// stands between two constant parts, so one series keeps both parts and a cell per flag.
+#pragma once
+
+#include <string>
+
+#include "ztunnel/core/telemetry/telemetry.h"
+
+namespace mesh::telemetry {
+
+struct TcpLabels {
+  std::string before_flags;  // `reporter="source",...,request_protocol="tcp",response_flags="`
+  std::string after_flags;   // `",connection_security_policy="mutual_tls",...`
+  bool operator==(const TcpLabels&) const = default;
+};
+
+TcpLabels RenderLabels(const ConnectionInfo& info);
+// All series that found no room, by reporter.
+TcpLabels OverflowLabels(Reporter reporter);
+
+// Whether identities may be named: they were proved, by TLS or, on one node, by the kernel.
+bool PrincipalsProved(const ConnectionInfo& info);
+
+std::string PrincipalOf(const identity::Identity& identity);  // as reported: spiffe://...
+
+// Appends `name="value"` with the exposition format's escapes.
+void AppendLabel(std::string& out, std::string_view name, std::string_view value);
+
+}  // namespace mesh::telemetry

@@ -1,0 +1,63 @@
+#include "ztunnel/core/telemetry/shard.h"
+
+namespace mesh::telemetry {
+
+uint64_t Series::ClosedTotal() const {
+  uint64_t sum = 0;
+  for (const auto& cell : closed) sum += cell.load(std::memory_order_relaxed);
+  return sum;
+}
+
+SeriesRef WorkerMetrics::Shard::Find(const ConnectionInfo& info) {
+  // What a peer says of itself is not comparable by pointer; such connections render their labels.
+  if (info.source == nullptr && info.source_baggage) return Create(info);
+  const bool proved = PrincipalsProved(info);
+  SeriesKey key{.reporter = info.reporter,
+                .mutual_tls = info.mutual_tls,
+                .source = info.source,
+                .destination = info.destination,
+                .service = info.destination_service,
+                .source_identity = proved ? info.source_identity : std::nullopt,
+                .destination_identity = proved ? info.destination_identity : std::nullopt};
+  if (const auto it = recent_.find(key); it != recent_.end()) {
+    if (!it->second->expired.load(std::memory_order_acquire)) return it->second;
+    recent_.erase(it);
+  }
+  SeriesRef found = Create(info);
+  if (recent_.size() >= kRecentLimit) recent_.clear();
+  recent_.emplace(std::move(key), found);
+  return found;
+}
+
+SeriesRef WorkerMetrics::Shard::Create(const ConnectionInfo& info) {
+  TcpLabels labels = RenderLabels(info);
+  const std::string key = labels.before_flags + labels.after_flags;
+  std::lock_guard lock(mutex);
+  if (const auto it = series.find(key); it != series.end()) return it->second;
+  if (series.size() >= limit.load(std::memory_order_relaxed)) {
+    Bump(overflowed, 1);
+    SeriesRef& shared = overflow[static_cast<int>(info.reporter)];
+    if (shared == nullptr) {
+      shared = std::make_shared<Series>();
+      shared->labels = OverflowLabels(info.reporter);
+    }
+    return shared;
+  }
+  auto made = std::make_shared<Series>();
+  made->labels = std::move(labels);
+  if (info.source != nullptr) {
+    made->source_ns = info.source->ns;
+    made->source_workload = info.source->workload_name;
+  } else if (info.source_baggage) {
+    made->source_ns = info.source_baggage->ns;
+    made->source_workload = info.source_baggage->workload_name;
+  }
+  if (info.destination != nullptr) {
+    made->destination_ns = info.destination->ns;
+    made->destination_workload = info.destination->workload_name;
+  }
+  series.emplace(key, made);
+  return made;
+}
+
+}  // namespace mesh::telemetry

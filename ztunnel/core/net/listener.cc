@@ -1,0 +1,46 @@
+#include "ztunnel/core/net/listener.h"
+
+#include <sys/socket.h>
+
+#include <cerrno>
+
+namespace mesh::net {
+
+constexpr int kAcceptsPerTurn = 64;  // a flood of new connections lets the others breathe
+
+Listener::Listener(base::EventLoop& loop, UniqueFd fd, std::function<void(Socket)> on_accept)
+    : loop_(loop), fd_(std::move(fd)), on_accept_(std::move(on_accept)) {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+  if (getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&storage), &length) == 0) {
+    if (auto address = SocketAddress::FromSockaddr(storage)) port_ = address->port;
+  }
+  loop_.Add(fd_.get(), EPOLLIN, *this);
+}
+
+Listener::~Listener() {
+  if (retry_ != 0) loop_.CancelTimer(retry_);
+  loop_.Remove(fd_.get(), *this);
+}
+
+void Listener::OnEvents(uint32_t) {
+  absl::Duration again = absl::ZeroDuration();
+  for (int i = 0; i < kAcceptsPerTurn; ++i) {
+    UniqueFd accepted(accept4(fd_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (accepted) {
+      on_accept_(Socket(std::move(accepted)));
+      continue;
+    }
+    if (errno == ECONNABORTED || errno == EINTR) continue;
+    if (errno == EAGAIN) return;
+    again = absl::Milliseconds(50);
+    break;
+  }
+  if (retry_ != 0) return;
+  retry_ = loop_.After(again, [this] {
+    retry_ = 0;
+    OnEvents(EPOLLIN);
+  });
+}
+
+}  // namespace mesh::net

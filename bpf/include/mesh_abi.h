@@ -65,5 +65,115 @@ enum { MESH_ORIG_SRC_MARK = 0x539 };
 
 struct mesh_addr {
 	__u8 bytes[16]; /* network order; IPv4 v4-mapped */
-};
+} __attribute__((aligned(4))); /* read by words */
 MESH_ABI_SIZE(struct mesh_addr, 16);
+
+/* ---- Maps. Each name is the map's name in bpftool and its pin's name under <bpf-dir>/v1/. ---- */
+
+/* mesh_pods: address -> pod. Written by the agent; read by every hook. */
+enum {
+	MESH_POD_ENROLLED = 1u << 0,       /* traffic to this address belongs to the mesh */
+	MESH_POD_STRICT = 1u << 1,         /* mutual TLS only, with no exception: plain text ends at the SYN */
+	MESH_POD_BYPASS_INBOUND = 1u << 2, /* inbound is left alone (a gateway that faces the outside) */
+};
+
+struct mesh_pod {
+	__u64 netns_cookie;
+	__u32 flags; /* MESH_POD_* */
+	__u32 reserved;
+};
+MESH_ABI_SIZE(struct mesh_pod, 16);
+
+/* mesh_netns: cookie of a pod's network namespace -> how its outbound is treated. Written by the agent.
+ * An entry without CAPTURE is a pod in preparation: the daemon's listeners are learned already, the
+ * pod's own connections are still left alone. */
+enum {
+	MESH_NETNS_CAPTURE = 1u << 0,
+	MESH_NETNS_DNS = 1u << 1, /* port 53 goes to the daemon's DNS listener */
+};
+
+struct mesh_netns {
+	__u32 flags; /* MESH_NETNS_* */
+	__u32 reserved;
+};
+MESH_ABI_SIZE(struct mesh_netns, 8);
+
+/* What the application asked for. In socket storage (mesh_sk) of its socket, and of the socket that the
+ * daemon accepted for it. */
+struct mesh_dst {
+	struct mesh_addr addr;
+	__u16 port;
+	__u16 reserved[3];
+};
+MESH_ABI_SIZE(struct mesh_dst, 24);
+
+/* mesh_orig_dst: a captured connection on its way from the application's socket to the daemon's.
+ * Written when the application's end is established, moved into the daemon's socket storage when that
+ * end is, so an entry lives for microseconds. */
+struct mesh_local_end {
+	__u64 netns_cookie;
+	struct mesh_addr addr; /* zero in mesh_dns: there the port alone names the socket */
+	__u16 port;            /* 0 in mesh_dns: the server that this namespace asked last */
+	__u16 reserved[3];
+};
+MESH_ABI_SIZE(struct mesh_local_end, 32);
+
+/* mesh_guard: connections from the daemon to its own pod, which must not be handed to the daemon again.
+ * From the SYN to the first change of state. */
+struct mesh_guard_key {
+	struct mesh_addr source;
+	struct mesh_addr destination;
+	__u16 source_port;
+	__u16 destination_port;
+	__u32 reserved;
+};
+MESH_ABI_SIZE(struct mesh_guard_key, 40);
+
+/* mesh_listeners: SOCKHASH of the daemon's plain-text inbound listeners. An AF_INET6 listener that is
+ * not v6-only serves both families. */
+struct mesh_listener_key {
+	__u64 netns_cookie;
+	__u32 family; /* AF_INET or AF_INET6 */
+	__u32 reserved;
+};
+MESH_ABI_SIZE(struct mesh_listener_key, 16);
+
+/* mesh_config: one element. Written by the agent, also while the programs run. */
+struct mesh_config {
+	__u64 exempt_cgroup_id; /* tasks in this cgroup or below are the daemon; 0: nobody is */
+	__u32 exempt_level;     /* depth of that cgroup below the root */
+	__u32 reserved;
+	struct mesh_addr probe_v4; /* source of the node's own health probes */
+	struct mesh_addr probe_v6;
+};
+MESH_ABI_SIZE(struct mesh_config, 48);
+
+/* mesh_refusals: per-CPU __u64 by enum mesh_reason. mesh_captures: per-CPU __u64 by enum mesh_capture. */
+#define MESH_CAPTURES(X)                                                                             \
+	X(OUTBOUND_V4, "outbound_v4", "connections taken to the daemon over IPv4")                       \
+	X(OUTBOUND_V6, "outbound_v6", "connections taken to the daemon over IPv6")                       \
+	X(DNS_TCP, "dns_tcp", "DNS connections taken to the daemon")                                     \
+	X(DNS_UDP, "dns_udp", "DNS questions (or sockets connected for them) taken to the daemon")       \
+	X(INBOUND, "inbound", "plain-text connections handed to the daemon")                             \
+	X(PROBE, "probe", "health probes let through")                                                   \
+	X(GUARDED, "guarded", "the daemon's connections to its own pod")                                 \
+	X(LISTENER, "listener", "listeners of the daemon learned")
+
+enum mesh_capture {
+#define X(name, label, text) MESH_CAPTURE_##name,
+	MESH_CAPTURES(X)
+#undef X
+	MESH_CAPTURE_COUNT
+};
+
+/* Which DNS server the application asked. The daemon asks with getsockopt on its UDP socket of that pod:
+ *
+ *   struct sockaddr_storage out; socklen_t len = sizeof(out);
+ *   getsockopt(fd, MESH_SOL_DNS, client_port, &out, &len)
+ *
+ * where client_port is the source port (host order) of the question. The answer is a sockaddr_in, or a
+ * sockaddr_in6 for an IPv6 server; the server that this pod asked last when that port is not known;
+ * ENOENT when it asked none. Without the mesh's programs the kernel says ENOPROTOOPT or EOPNOTSUPP.
+ * For TCP, SO_ORIGINAL_DST tells it. (The kernel hands such a program no bytes of the caller's buffer,
+ * hence the port in the place of the option's name.) */
+enum { MESH_SOL_DNS = 0x4d53 };

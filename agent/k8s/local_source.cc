@@ -1,0 +1,265 @@
+#include "agent/k8s/local_source.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <tuple>
+
+#include "ztunnel/base/status.h"
+
+namespace mesh::k8s {
+namespace {
+
+constexpr size_t kMaxFiles = 20'000;
+constexpr int64_t kMaxFileBytes = 4 << 20;
+constexpr int kMaxDepth = 16;
+
+bool EndsWith(std::string_view text, std::string_view end) {
+  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
+
+bool IsManifest(std::string_view name) {
+  return EndsWith(name, ".yaml") || EndsWith(name, ".yml") || EndsWith(name, ".json");
+}
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return Errno(errno, "open {}", path);
+  std::string text;
+  std::array<char, 16384> buffer;
+  while (true) {
+    const ssize_t n = ::read(fd.get(), buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return Errno(errno, "read {}", path);
+    if (n == 0) return text;
+    text.append(buffer.data(), static_cast<size_t>(n));
+    if (static_cast<int64_t>(text.size()) > kMaxFileBytes) {
+      return ResourceExhausted("{} is larger than {} bytes", path, kMaxFileBytes);
+    }
+  }
+}
+
+}  // namespace
+
+LocalSource::LocalSource(std::vector<std::string> directories)
+    : directories_(std::move(directories)) {}
+
+absl::StatusOr<std::unique_ptr<LocalSource>> LocalSource::Create(
+    std::vector<std::string> directories, absl::Duration rescan) {
+  std::unique_ptr<LocalSource> source(new LocalSource(std::move(directories)));
+  source->epoll_ = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
+  if (!source->epoll_) return Errno(errno, "epoll_create1");
+  source->inotify_ = UniqueFd(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+  if (!source->inotify_) return Errno(errno, "inotify_init1");
+  source->timer_ = UniqueFd(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+  if (!source->timer_) return Errno(errno, "timerfd_create");
+  itimerspec period{};
+  period.it_interval = absl::ToTimespec(rescan);
+  period.it_value.tv_nsec = 1;  // the first Poll() is due at once
+  if (::timerfd_settime(source->timer_.get(), 0, &period, nullptr) != 0) {
+    return Errno(errno, "timerfd_settime");
+  }
+  for (const int fd : {source->inotify_.get(), source->timer_.get()}) {
+    epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
+    if (::epoll_ctl(source->epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+      return Errno(errno, "epoll_ctl");
+    }
+  }
+  return source;
+}
+
+void LocalSource::Drain() {
+  // What happened does not matter: the scan compares stamps.
+  alignas(inotify_event) std::array<char, 16384> buffer;
+  while (::read(inotify_.get(), buffer.data(), buffer.size()) > 0) {
+  }
+  uint64_t expirations = 0;
+  (void)!::read(timer_.get(), &expirations, sizeof expirations);
+}
+
+void LocalSource::Poll(const Handler& handler) {
+  Drain();
+  std::set<Key> dirty;
+  Scan(dirty);
+  std::vector<Event> events;
+  Rebuild(dirty, events);
+  CollectProblems();
+  if (!events.empty() || first_) handler(events);
+  first_ = false;
+}
+
+void LocalSource::Scan(std::set<Key>& dirty) {
+  scan_problems_.clear();
+  std::map<std::string, File> seen;
+  for (size_t rank = 0; rank < directories_.size(); ++rank) {
+    ScanDirectory(directories_[rank], rank, seen, dirty, 0);
+  }
+  for (const auto& [path, file] : files_) {  // what is left of the old ones is gone
+    for (const ManifestEntry& entry : file.manifest.entries) dirty.insert(entry.key);
+  }
+  files_ = std::move(seen);
+}
+
+// Moves what is unchanged from files_ to `seen`. A directory inside another of the list belongs to the
+// one of higher rank.
+void LocalSource::ScanDirectory(const std::string& path, size_t rank,
+                                std::map<std::string, File>& seen, std::set<Key>& dirty,
+                                int depth) {
+  // Watched first, then listed: what comes in between is seen twice and not missed.
+  constexpr uint32_t kMask = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE |
+                             IN_DELETE_SELF | IN_ONLYDIR;
+  if (::inotify_add_watch(inotify_.get(), path.c_str(), kMask) < 0 && errno == ENOSPC) {
+    scan_problems_.push_back({path, 0, "", "", "no inotify watch left (fs.inotify.max_user_watches); "
+                              "changes are seen late", Level::kWarning});
+  }
+  DIR* dir = ::opendir(path.c_str());
+  if (dir == nullptr) {
+    if (errno != ENOENT) {
+      scan_problems_.push_back({path, 0, "", "", std::string("cannot be listed: ") +
+                                std::strerror(errno), Level::kError});
+    }
+    return;
+  }
+  std::vector<std::string> directories;
+  while (const dirent* entry = ::readdir(dir)) {
+    const std::string_view name = entry->d_name;
+    if (name.front() == '.') continue;
+    const std::string child = path + "/" + std::string(name);
+    struct stat info {};
+    if (::stat(child.c_str(), &info) != 0) continue;  // gone meanwhile
+    if (S_ISDIR(info.st_mode)) {
+      const bool listed =
+          std::find(directories_.begin(), directories_.end(), child) != directories_.end();
+      if (depth < kMaxDepth && !listed) directories.push_back(child);
+      continue;
+    }
+    if (!S_ISREG(info.st_mode) || !IsManifest(name)) continue;
+    if (seen.size() >= kMaxFiles) {
+      scan_problems_.push_back({child, 0, "", "", "left out: more than 20000 files", Level::kError});
+      break;
+    }
+    const Stamp stamp{info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec, info.st_size,
+                      info.st_ino};
+    auto old = files_.extract(child);
+    if (!old.empty() && old.mapped().stamp == stamp) {
+      seen.insert(std::move(old));
+      continue;
+    }
+    const File* before = old.empty() ? nullptr : &old.mapped();
+    if (before != nullptr) {
+      for (const ManifestEntry& e : before->manifest.entries) dirty.insert(e.key);
+    }
+    File file = Load(child, rank, stamp, before);
+    for (const ManifestEntry& e : file.manifest.entries) dirty.insert(e.key);
+    seen.emplace(child, std::move(file));
+  }
+  ::closedir(dir);
+  for (const std::string& child : directories) {
+    ScanDirectory(child, rank, seen, dirty, depth + 1);
+  }
+}
+
+LocalSource::File LocalSource::Load(const std::string& path, size_t rank, const Stamp& stamp,
+                                    const File* before) {
+  File file{.directory = rank, .patch = EndsWith(path, ".patch.json"), .stamp = stamp,
+            .manifest = {}};
+  absl::StatusOr<std::string> text = ReadFile(path);
+  if (text.ok()) {
+    file.manifest = ReadManifest(path, *text);
+  } else {
+    file.manifest.problems.push_back({path, 1, "", "", std::string(MessageOf(text.status())),
+                                      Level::kError});
+    file.manifest.unreadable = true;
+  }
+  if (!file.manifest.unreadable || before == nullptr) return file;
+  // Some document could not be read: what the file held before and no longer shows stays in force.
+  for (const ManifestEntry& old : before->manifest.entries) {
+    const bool shown = std::any_of(file.manifest.entries.begin(), file.manifest.entries.end(),
+                                   [&](const ManifestEntry& e) { return e.key == old.key; });
+    if (!shown) file.manifest.entries.push_back(old);
+  }
+  return file;
+}
+
+void LocalSource::Rebuild(const std::set<Key>& dirty, std::vector<Event>& events) {
+  if (dirty.empty()) return;
+  std::map<Key, std::vector<Place>> places;
+  for (const auto& [path, file] : files_) {
+    for (const ManifestEntry& entry : file.manifest.entries) {
+      if (dirty.count(entry.key) != 0) places[entry.key].push_back({&file, &path, &entry});
+    }
+  }
+  for (const Key& key : dirty) {
+    std::vector<Place>& found = places[key];
+    // Whole objects before patches, then by directory, by path, and as they stand in one file.
+    std::sort(found.begin(), found.end(), [](const Place& a, const Place& b) {
+      return std::tie(a.file->patch, a.file->directory, *a.path, a.entry) <
+             std::tie(b.file->patch, b.file->directory, *b.path, b.entry);
+    });
+    object_problems_.erase(key);
+    const auto known = objects_.find(key);
+    if (found.empty() || found.front().file->patch) {  // no base object
+      if (known != objects_.end()) {
+        events.push_back({true, std::move(known->second)});
+        objects_.erase(known);
+      }
+      continue;
+    }
+    std::vector<Problem>& problems = object_problems_[key];
+    Json merged;
+    const Place* base = nullptr;
+    for (const Place& place : found) {
+      if (base != nullptr && !place.file->patch && place.file->directory == base->file->directory) {
+        problems.push_back({*base->path, base->entry->line, key.ToString(), "",
+                            "also in " + *place.path + ", which counts", Level::kWarning});
+        merged = Json();
+      }
+      if (!place.file->patch) base = &place;
+      MergePatch(merged, place.entry->json);
+    }
+    std::vector<Issue> issues;
+    std::optional<Object> object = DecodeObject(merged, issues);
+    for (const Issue& issue : issues) {
+      // The field stands in the last file that has it, as far as lines tell.
+      const Place* place = &found.front();
+      for (const Place& candidate : found) {
+        if (candidate.entry->lines.count(issue.field) != 0) place = &candidate;
+      }
+      problems.push_back(MakeProblem(*place->path, *place->entry, issue));
+    }
+    if (problems.empty()) object_problems_.erase(key);
+    if (!object) continue;  // the last good version stays
+    events.push_back({false, *object});
+    objects_.insert_or_assign(key, *std::move(object));
+  }
+}
+
+void LocalSource::CollectProblems() {
+  problems_ = scan_problems_;
+  for (const auto& [path, file] : files_) {
+    problems_.insert(problems_.end(), file.manifest.problems.begin(), file.manifest.problems.end());
+  }
+  for (const auto& [key, list] : object_problems_) {
+    problems_.insert(problems_.end(), list.begin(), list.end());
+  }
+  std::sort(problems_.begin(), problems_.end());
+}
+
+std::string LocalSource::FileOf(const Key& key) const {
+  for (const auto& [path, file] : files_) {
+    if (file.patch) continue;
+    for (const ManifestEntry& entry : file.manifest.entries) {
+      if (entry.key == key) return path;
+    }
+  }
+  return "";
+}
+
+}  // namespace mesh::k8s

@@ -1,0 +1,82 @@
+// Directories of manifests as the source of truth: files as the local API server.
+//
+// Objects of the same key in several directories are laid over each other in the order of the
+// directories (RFC 7396); in one directory the file that comes last by name counts, and the other is
+// reported. Files named *.patch.json only ever change an object that another file has. Names that begin
+// with '.' are ignored, so writers write `.tmp...` and rename(2).
+//
+// A file that does not parse, and an object that does not validate, keep their last good version and are
+// listed in problems(). Changes come from inotify; a full look every `rescan` finds what it missed.
+// Bounds: 20,000 files, 4 MiB a file (yaml.h); what is beyond is reported and left out.
+#pragma once
+
+#include <absl/status/statusor.h>
+#include <absl/time/time.h>
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/k8s/manifest.h"
+#include "agent/k8s/source.h"
+#include "ztunnel/base/unique_fd.h"
+
+namespace mesh::k8s {
+
+class LocalSource : public Source {
+ public:
+  // Directories that do not exist yet are looked for at every rescan.
+  static absl::StatusOr<std::unique_ptr<LocalSource>> Create(
+      std::vector<std::string> directories, absl::Duration rescan = absl::Seconds(5));
+
+  int fd() const override { return epoll_.get(); }
+  void Poll(const Handler& handler) override;
+  const std::vector<Problem>& problems() const override { return problems_; }
+
+  // The file that holds the object first (not a patch); empty when there is none. For delete and edit.
+  std::string FileOf(const Key& key) const;
+
+ private:
+  struct Stamp {
+    int64_t mtime_ns = 0;
+    int64_t size = 0;
+    uint64_t inode = 0;
+    bool operator==(const Stamp&) const = default;
+  };
+  struct File {
+    size_t directory = 0;  // rank of the overlay
+    bool patch = false;
+    Stamp stamp;
+    Manifest manifest;
+  };
+  struct Place {
+    const File* file;
+    const std::string* path;
+    const ManifestEntry* entry;
+  };
+
+  explicit LocalSource(std::vector<std::string> directories);
+  void Drain();
+  // Updates files_; the keys of everything that a changed file had or has go to `dirty`.
+  void Scan(std::set<Key>& dirty);
+  void ScanDirectory(const std::string& path, size_t rank, std::map<std::string, File>& seen,
+                     std::set<Key>& dirty, int depth);
+  File Load(const std::string& path, size_t rank, const Stamp& stamp, const File* before);
+  void Rebuild(const std::set<Key>& dirty, std::vector<Event>& events);
+  void CollectProblems();
+
+  const std::vector<std::string> directories_;
+  UniqueFd epoll_;
+  UniqueFd inotify_;
+  UniqueFd timer_;
+  bool first_ = true;
+  std::map<std::string, File> files_;  // by path
+  std::map<Key, Object> objects_;      // last good version of each
+  std::map<Key, std::vector<Problem>> object_problems_;
+  std::vector<Problem> scan_problems_;
+  std::vector<Problem> problems_;
+};
+
+}  // namespace mesh::k8s

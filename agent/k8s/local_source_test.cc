@@ -1,0 +1,129 @@
+#include "agent/k8s/local_source.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace mesh::k8s {
+namespace {
+
+namespace fs = std::filesystem;
+
+class LocalSourceTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = fs::temp_directory_path() / ("local_source_" + std::to_string(::getpid()));
+    fs::create_directories(root_ / "manifests");
+    fs::create_directories(root_ / "run/patch");
+    auto source = LocalSource::Create({root_ / "manifests", root_ / "run", root_ / "run/patch"});
+    ASSERT_TRUE(source.ok());
+    source_ = *std::move(source);
+  }
+  void TearDown() override { fs::remove_all(root_); }
+
+  void Write(const std::string& path, const std::string& text) {
+    std::ofstream(root_ / (path + ".tmp")) << text;
+    fs::rename(root_ / (path + ".tmp"), root_ / path);
+  }
+  std::vector<Event> Poll() {
+    std::vector<Event> all;
+    source_->Poll([&](const std::vector<Event>& events) {
+      ++batches_;
+      all.insert(all.end(), events.begin(), events.end());
+    });
+    return all;
+  }
+
+  fs::path root_;
+  std::unique_ptr<LocalSource> source_;
+  int batches_ = 0;
+};
+
+constexpr char kPod[] =
+    "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: shop}\n"
+    "spec: {containers: [{name: app, image: x}]}\n";
+
+TEST_F(LocalSourceTest, EmitsOnceWhenEmptyAndThenChanges) {
+  EXPECT_TRUE(Poll().empty());
+  EXPECT_EQ(batches_, 1);
+  Poll();
+  EXPECT_EQ(batches_, 1);
+  Write("manifests/pod.yaml", kPod);
+  WaitFor(*source_, 2000);
+  auto events = Poll();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].object.key().ToString(), "Pod shop/a");
+  ASSERT_NE(events[0].object.As<api::Pod>(), nullptr);
+  EXPECT_EQ(events[0].object.As<api::Pod>()->spec().containers(0).image(), "x");
+  fs::remove(root_ / "manifests/pod.yaml");
+  events = Poll();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_TRUE(events[0].deleted);
+}
+
+TEST_F(LocalSourceTest, MergesPatchesOverTheBaseAlone) {
+  const std::string patch =
+      R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","namespace":"shop",)"
+      R"("annotations":{"ambient.istio.io/redirection":"enabled"}}})";
+  Write("run/patch/n_pod_shop_a.patch.json", patch);
+  EXPECT_TRUE(Poll().empty());
+  Write("manifests/pod.yaml", kPod);
+  auto events = Poll();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].object.metadata().annotations().at("ambient.istio.io/redirection"), "enabled");
+  Write("run/patch/n_pod_shop_a.patch.json",
+        R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","namespace":"shop"},)"
+        R"("spec":{"hostNetwork":null,"nodeName":"n1"}})");
+  events = Poll();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].object.metadata().annotations_size(), 0);
+  EXPECT_EQ(events[0].object.As<api::Pod>()->spec().node_name(), "n1");
+  fs::remove(root_ / "manifests/pod.yaml");
+  events = Poll();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_TRUE(events[0].deleted);
+}
+
+TEST_F(LocalSourceTest, BadFileKeepsTheLastGoodVersionAndSaysWhere) {
+  Write("manifests/a.yaml", std::string(kPod) + "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n");
+  EXPECT_EQ(Poll().size(), 2u);
+  Write("manifests/a.yaml", std::string(kPod) + "---\napiVersion: v1\nkind: [Namespace\n");
+  for (const Event& event : Poll()) EXPECT_FALSE(event.deleted);
+  ASSERT_EQ(source_->problems().size(), 1u);
+  EXPECT_EQ(source_->problems()[0].file, root_ / "manifests/a.yaml");
+  EXPECT_GE(source_->problems()[0].line, 6);
+  for (const Event& event : Poll()) EXPECT_FALSE(event.deleted);
+  Write("manifests/a.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: shop}\n"
+                            "spec:\n  containers:\n  - name: 3\n");
+  auto events = Poll();
+  ASSERT_EQ(events.size(), 1u);  // the namespace is gone, the pod stays
+  EXPECT_TRUE(events[0].deleted);
+  ASSERT_EQ(source_->problems().size(), 1u);
+  EXPECT_EQ(source_->problems()[0].line, 6);
+  EXPECT_EQ(source_->problems()[0].field, "spec.containers[0].name");
+  EXPECT_EQ(source_->problems()[0].object, "Pod shop/a");
+}
+
+TEST_F(LocalSourceTest, HiddenAndForeignFilesAreIgnored) {
+  Write("manifests/.hidden.yaml", kPod);
+  Write("manifests/readme.md", kPod);
+  EXPECT_TRUE(Poll().empty());
+  EXPECT_TRUE(source_->problems().empty());
+}
+
+TEST_F(LocalSourceTest, TheSameObjectTwiceIsReportedAndTheLastCounts) {
+  Write("manifests/a.yaml", kPod);
+  std::string other = kPod;
+  other.replace(other.find("image: x"), 8, "image: y");
+  Write("manifests/b.yaml", other);
+  auto events = Poll();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].object.As<api::Pod>()->spec().containers(0).image(), "y");
+  ASSERT_EQ(source_->problems().size(), 1u);
+  EXPECT_EQ(source_->problems()[0].level, Level::kWarning);
+}
+
+}  // namespace
+}  // namespace mesh::k8s

@@ -1,0 +1,209 @@
+#include "ztunnel/core/h2/session.h"
+
+#include <gtest/gtest.h>
+
+namespace mesh::h2 {
+namespace {
+
+std::string Text(std::span<const std::byte> bytes) {
+  return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
+// A stream that sends what it is given and keeps what it gets.
+struct Endpoint : StreamHandler {
+  Session* session = nullptr;
+  int32_t id = 0;
+  std::string to_send;
+  bool end_after = false;
+  bool consume = true;
+  std::string status, received;
+  bool ended = false;
+  int closed = 0;
+  uint32_t close_code = 0;
+
+  void OnHeaders(const Headers& headers) override { status = Find(headers, ":status"); }
+  void OnData(std::span<const std::byte> data) override {
+    received += Text(data);
+    if (consume) session->Consumed(id, data.size());
+  }
+  void OnEnd() override { ended = true; }
+  void OnClosed(uint32_t code) override {
+    ++closed;
+    close_code = code;
+  }
+  Produced Produce(std::span<std::byte> out) override {
+    const size_t n = std::min(out.size(), to_send.size());
+    std::memcpy(out.data(), to_send.data(), n);
+    to_send.erase(0, n);
+    if (to_send.empty() && end_after) return {Produced::Kind::kEnd, n};
+    if (n == 0) return {Produced::Kind::kBlocked};
+    return {Produced::Kind::kData, n};
+  }
+};
+
+struct Client : SessionVisitor {
+  bool goaway = false;
+  int pongs = 0;
+  StreamHandler* OnRequest(int32_t, Headers) override { return nullptr; }
+  void OnGoAway() override { goaway = true; }
+  void OnPong() override { ++pongs; }
+};
+
+struct Server : SessionVisitor {
+  Session* session = nullptr;
+  std::map<int32_t, Endpoint> endpoints;
+  std::string refuse;
+  std::string authority;
+  StreamHandler* OnRequest(int32_t id, Headers headers) override {
+    authority = Find(headers, ":authority");
+    if (!refuse.empty()) {
+      session->RespondAndEnd(id, {{":status", refuse}});
+      return nullptr;
+    }
+    Endpoint& endpoint = endpoints[id];
+    endpoint.session = session;
+    endpoint.id = id;
+    session->Respond(id, {{":status", "200"}});
+    return &endpoint;
+  }
+  void OnGoAway() override {}
+  void OnPong() override {}
+};
+
+struct Pair {
+  Client client_visitor;
+  Server server_visitor;
+  Session client{client_visitor, {}};
+  Session server{server_visitor, {.server = true}};
+  Pair() { server_visitor.session = &server; }
+
+  void Run(int rounds = 40) {
+    for (int i = 0; i < rounds; ++i) {
+      net::Buffer wire;
+      EXPECT_TRUE(client.Produce(wire, 256 << 10).ok());
+      EXPECT_TRUE(server.Receive(wire.data()).ok());
+      net::Buffer back;
+      EXPECT_TRUE(server.Produce(back, 256 << 10).ok());
+      EXPECT_TRUE(client.Receive(back.data()).ok());
+      if (wire.empty() && back.empty()) break;
+    }
+  }
+  int32_t Open(Endpoint& endpoint, const std::string& authority = "10.0.0.1:80") {
+    endpoint.session = &client;
+    auto id = client.Request({{":method", "CONNECT"}, {":authority", authority}}, endpoint);
+    EXPECT_TRUE(id.ok()) << id.status();
+    endpoint.id = *id;
+    return *id;
+  }
+};
+
+TEST(H2Session, CarriesBytesBothWaysAndHalfCloses) {
+  Pair pair;
+  Endpoint endpoint;
+  const int32_t id = pair.Open(endpoint);
+  pair.Run();
+  EXPECT_EQ(endpoint.status, "200");
+  EXPECT_EQ(pair.server_visitor.authority, "10.0.0.1:80");
+
+  endpoint.to_send = std::string(3'000'000, 'a');
+  endpoint.end_after = true;
+  pair.client.Resume(id);
+  pair.Run();
+  Endpoint& far = pair.server_visitor.endpoints[id];
+  EXPECT_EQ(far.received.size(), 3'000'000u);
+  EXPECT_TRUE(far.ended);
+  EXPECT_EQ(endpoint.closed, 0) << "the other direction goes on";
+
+  far.to_send = "bye";
+  far.end_after = true;
+  pair.server.Resume(id);
+  pair.Run();
+  EXPECT_EQ(endpoint.received, "bye");
+  EXPECT_TRUE(endpoint.ended);
+  EXPECT_EQ(endpoint.closed, 1);
+  EXPECT_EQ(endpoint.close_code, kNoError);
+  EXPECT_EQ(far.closed, 1);
+  EXPECT_EQ(pair.client.streams(), 0u);
+}
+
+TEST(H2Session, ABlockedStreamHoldsItsWindowAndNobodyElses) {
+  Pair pair;
+  std::array<Endpoint, 5> blocked;
+  for (Endpoint& endpoint : blocked) {
+    endpoint.to_send = std::string(6 << 20, 'b');
+    pair.Open(endpoint);
+  }
+  pair.Run(1);
+  for (auto& [id, far] : pair.server_visitor.endpoints) far.consume = false;
+  pair.Run(400);
+  for (auto& [id, far] : pair.server_visitor.endpoints) {
+    EXPECT_LE(far.received.size(), size_t{4 << 20} + (300 << 10));
+  }
+  Endpoint small;
+  small.to_send = "hello";
+  const int32_t id = pair.Open(small);
+  pair.Run();
+  EXPECT_EQ(pair.server_visitor.endpoints[id].received, "hello");
+}
+
+TEST(H2Session, ASmallStreamPassesBulk) {
+  Pair pair;
+  Endpoint bulk, small;
+  bulk.to_send = std::string(2 << 20, 'b');
+  pair.Open(bulk);
+  const int32_t id = pair.Open(small);
+  pair.Run(3);
+  small.to_send = "now";
+  pair.client.Resume(id);
+  pair.Run(2);
+  EXPECT_EQ(pair.server_visitor.endpoints[id].received, "now");
+  EXPECT_FALSE(bulk.to_send.empty());
+}
+
+TEST(H2Session, RefusalAndResetReachTheOtherSide) {
+  Pair pair;
+  pair.server_visitor.refuse = "401";
+  Endpoint refused;
+  pair.Open(refused);
+  pair.Run();
+  EXPECT_EQ(refused.status, "401");
+  EXPECT_EQ(refused.closed, 1);
+  EXPECT_EQ(refused.close_code, kNoError);
+
+  pair.server_visitor.refuse.clear();
+  Endpoint endpoint;
+  const int32_t id = pair.Open(endpoint);
+  pair.Run();
+  pair.client.Reset(id, kConnectError);
+  pair.Run();
+  EXPECT_EQ(pair.server_visitor.endpoints[id].close_code, kConnectError);
+}
+
+TEST(H2Session, GoAwayKeepsWhatRunsAndTakesNothingNew) {
+  Pair pair;
+  Endpoint endpoint;
+  const int32_t id = pair.Open(endpoint);
+  pair.Run();
+  pair.server.GoAwayNotice();
+  pair.Run();
+  pair.server.GoAway();
+  pair.client.Ping();
+  pair.Run();
+  EXPECT_TRUE(pair.client_visitor.goaway);
+  EXPECT_EQ(pair.client_visitor.pongs, 1);
+  EXPECT_FALSE(pair.client.TakesRequests());
+  endpoint.to_send = "still here";
+  pair.client.Resume(id);
+  pair.Run();
+  EXPECT_EQ(pair.server_visitor.endpoints[id].received, "still here");
+}
+
+TEST(H2Session, NoiseEndsTheConnection) {
+  Server visitor;
+  Session server(visitor, {.server = true});
+  const std::string noise = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+  EXPECT_FALSE(server.Receive(std::as_bytes(std::span(noise))).ok());
+}
+
+}  // namespace
+}  // namespace mesh::h2

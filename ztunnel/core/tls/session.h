@@ -1,0 +1,74 @@
+// TLS 1.3 between mesh identities as a state machine without I/O: encrypted bytes in, plain bytes out,
+// and the other way round.
+//
+// Owner: one connection; thread: its loop. The certificate is kept alive for as long as the session.
+// Both sides prove an identity: a client accepts exactly the identities it expects, a server any SPIFFE
+// identity of its own trust domain. A peer that fails gets an alert; the error here is kUnauthenticated
+// and, when the chain was good but the name was not, IdentityMismatch() is true.
+#pragma once
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+#include <openssl/ssl.h>
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "ztunnel/core/identity/certificate.h"
+#include "ztunnel/core/net/buffer.h"
+
+namespace mesh::tls {
+
+class Session {
+ public:
+  // `expected` must not be empty.
+  static absl::StatusOr<std::unique_ptr<Session>> Client(identity::CertificateRef certificate,
+                                                         std::vector<identity::Identity> expected);
+  static absl::StatusOr<std::unique_ptr<Session>> Server(identity::CertificateRef certificate);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // A client's first flight; a server has none.
+  absl::Status Start(net::Buffer& wire_out);
+  // Takes all of `wire`. Appends to `plain` what was decrypted and to `wire_out` what the peer must get
+  // (handshake, alerts; also on error: send it, then close). After an error the session is dead.
+  absl::Status Open(std::span<const std::byte> wire, net::Buffer& plain, net::Buffer& wire_out);
+  // Encrypts all of `plain` in records of 16 KiB. Only after the handshake.
+  absl::Status Seal(std::span<const std::byte> plain, net::Buffer& wire_out);
+  // Appends close_notify.
+  void Close(net::Buffer& wire_out);
+
+  bool established() const { return established_; }
+  bool peer_closed() const { return peer_closed_; }  // close_notify came
+  bool IdentityMismatch() const { return identity_mismatch_; }
+  // The peer's proven identity, once established.
+  const std::optional<identity::Identity>& peer() const { return peer_; }
+
+ private:
+  Session(identity::CertificateRef certificate, std::vector<identity::Identity> expected, bool server);
+  absl::Status Init();
+  absl::Status Handshake();
+  absl::Status Failure(const char* doing);
+  bool AcceptPeer(X509* leaf);
+  static int Verify(int preverified, X509_STORE_CTX* context);
+
+  friend struct WireBio;
+  identity::CertificateRef certificate_;
+  std::vector<identity::Identity> expected_;
+  const bool server_;
+  SSL* ssl_ = nullptr;
+  std::span<const std::byte> wire_in_;
+  net::Buffer* wire_out_ = nullptr;
+  std::optional<identity::Identity> peer_;
+  bool established_ = false;
+  bool peer_closed_ = false;
+  bool identity_mismatch_ = false;
+};
+
+// SPIFFE ids among the URI names of a certificate.
+std::vector<identity::Identity> SpiffeIds(X509* certificate);
+
+}  // namespace mesh::tls

@@ -46,18 +46,24 @@ class Fields {
 
 const char* LevelOf(const AccessEntry& entry) {
   switch (entry.kind) {
-    case AccessEntry::Kind::kOpened: return "debug";
-    case AccessEntry::Kind::kFailedEarly: return "warn";
-    case AccessEntry::Kind::kComplete: return entry.status.ok() ? "info" : "error";
+    case AccessEntry::Kind::kOpened:
+      return "debug";
+    case AccessEntry::Kind::kFailedEarly:
+      return "warn";
+    case AccessEntry::Kind::kComplete:
+      return entry.status.ok() ? "info" : "error";
   }
   return "info";
 }
 
 const char* EventName(AccessEntry::Kind kind) {
   switch (kind) {
-    case AccessEntry::Kind::kOpened: return "connection opened";
-    case AccessEntry::Kind::kFailedEarly: return "connection failed";
-    case AccessEntry::Kind::kComplete: return "connection complete";
+    case AccessEntry::Kind::kOpened:
+      return "connection opened";
+    case AccessEntry::Kind::kFailedEarly:
+      return "connection failed";
+    case AccessEntry::Kind::kComplete:
+      return "connection complete";
   }
   return "";
 }
@@ -91,10 +97,12 @@ void WriteContext(Fields& fields, const ConnectionInfo& info, std::string_view o
     fields.TextIfAny("src.workload", info.source_baggage->service_name);
     fields.TextIfAny("src.namespace", info.source_baggage->ns);
   }
-  if (proved && info.source_identity) fields.Text("src.identity", PrincipalOf(*info.source_identity));
-  const std::string_view cluster = info.source != nullptr   ? info.source->cluster_id
-                                   : info.source_baggage    ? std::string_view(info.source_baggage->cluster)
-                                                            : "";
+  if (proved && info.source_identity)
+    fields.Text("src.identity", PrincipalOf(*info.source_identity));
+  const std::string_view cluster = info.source != nullptr ? info.source->cluster_id
+                                   : info.source_baggage
+                                       ? std::string_view(info.source_baggage->cluster)
+                                       : "";
   if (cluster != own_cluster) fields.TextIfAny("src.cluster", cluster);
 
   fields.Word("dst.addr", info.dst.ToString());
@@ -143,8 +151,9 @@ std::string FormatAccessEntry(const AccessEntry& entry, LogFormat format,
       // As the pod whose line this is sees them.
       fields.Number("bytes_sent", outbound ? entry.received : entry.sent);
       fields.Number("bytes_recv", outbound ? entry.sent : entry.received);
-      fields.Text("duration",
-                  fmt::format("{}ms", std::max<int64_t>(0, absl::ToInt64Milliseconds(entry.duration))));
+      fields.Text(
+          "duration",
+          fmt::format("{}ms", std::max<int64_t>(0, absl::ToInt64Milliseconds(entry.duration))));
       WriteError(fields, entry.status);
     }
   }
@@ -159,8 +168,10 @@ AccessLog& AccessLog::Instance() {
 
 bool AccessLog::Enabled(AccessEntry::Kind kind, bool failed) const {
   switch (kind) {
-    case AccessEntry::Kind::kOpened: return logger_->should_log(spdlog::level::debug);
-    case AccessEntry::Kind::kFailedEarly: return logger_->should_log(spdlog::level::warn);
+    case AccessEntry::Kind::kOpened:
+      return logger_->should_log(spdlog::level::debug);
+    case AccessEntry::Kind::kFailedEarly:
+      return logger_->should_log(spdlog::level::warn);
     case AccessEntry::Kind::kComplete:
       return logger_->should_log(failed ? spdlog::level::err : spdlog::level::info);
   }

@@ -1,6 +1,6 @@
-// The access log: one line a connection, written by a thread of its own, so that a slow reader of our
-// output never delays traffic. The queue holds kQueueLimit lines; what does not fit is dropped and
-// counted (mesh_access_log_dropped_total), and the log says so when there is room again.
+// The access log: one line a connection, written by a thread of its own, so that a slow reader of
+// our output never delays traffic. The queue holds kQueueLimit lines; what does not fit is dropped
+// and counted (mesh_access_log_dropped_total), and the log says so when there is room again.
 //
 // One a process (Instance), thread-safe. Levels are those of the logger "access".
 #pragma once
@@ -34,7 +34,8 @@ struct AccessEntry {
 };
 
 // The line with its end of line. `own_cluster`: workloads of it are written without their cluster.
-std::string FormatAccessEntry(const AccessEntry& entry, LogFormat format, std::string_view own_cluster);
+std::string FormatAccessEntry(const AccessEntry& entry, LogFormat format,
+                              std::string_view own_cluster);
 
 class AccessLog {
  public:

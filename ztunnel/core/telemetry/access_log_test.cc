@@ -20,7 +20,8 @@ state::WorkloadRef Pod(const std::string& name) {
 
 AccessEntry Tunnelled() {
   AccessEntry entry;
-  EXPECT_TRUE(absl::ParseTime(absl::RFC3339_full, "2026-11-24T10:42:36.248925Z", &entry.time, nullptr));
+  EXPECT_TRUE(
+      absl::ParseTime(absl::RFC3339_full, "2026-11-24T10:42:36.248925Z", &entry.time, nullptr));
   entry.info.reporter = Reporter::kDestination;
   entry.info.src = *SocketAddress::Parse("10.244.1.10:59820");
   entry.info.dst = *SocketAddress::Parse("10.244.1.20:15008");
@@ -50,7 +51,8 @@ TEST(AccessLine, IsTheReferencesForATunnelledConnection) {
 
 TEST(AccessLine, IsTheReferencesForAPassedThroughConnection) {
   AccessEntry entry;
-  ASSERT_TRUE(absl::ParseTime(absl::RFC3339_full, "2026-11-24T10:42:36.258617Z", &entry.time, nullptr));
+  ASSERT_TRUE(
+      absl::ParseTime(absl::RFC3339_full, "2026-11-24T10:42:36.258617Z", &entry.time, nullptr));
   entry.info.src = *SocketAddress::Parse("10.244.1.10:13074");
   entry.info.dst = *SocketAddress::Parse("10.244.2.21:7000");
   entry.info.source = Pod("client");
@@ -75,10 +77,12 @@ TEST(AccessLine, BytesAreThoseOfTheLocalPod) {
 
 TEST(AccessLine, FailureEndsWithErrorAndReason) {
   AccessEntry entry = Tunnelled();
-  entry.status = WithReason(PermissionDenied("explicitly denied by: shop/rule"), MESH_REASON_POLICY_DENY);
+  entry.status =
+      WithReason(PermissionDenied("explicitly denied by: shop/rule"), MESH_REASON_POLICY_DENY);
   const std::string line = FormatAccessEntry(entry, LogFormat::kPlain, "Kubernetes");
   EXPECT_NE(line.find("\terror\taccess\tconnection complete\t"), std::string::npos);
-  EXPECT_TRUE(line.ends_with("error=\"explicitly denied by: shop/rule\" reason=policy_deny\n")) << line;
+  EXPECT_TRUE(line.ends_with("error=\"explicitly denied by: shop/rule\" reason=policy_deny\n"))
+      << line;
 }
 
 TEST(AccessLine, JsonHasTheFieldsAtTheTop) {

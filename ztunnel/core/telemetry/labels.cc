@@ -113,9 +113,9 @@ bool PrincipalsProved(const ConnectionInfo& info) {
 }
 
 TcpLabels RenderLabels(const ConnectionInfo& info) {
-  End source = info.source != nullptr     ? EndOf(info.source)
-               : info.source_baggage      ? EndOf(*info.source_baggage)
-                                          : End();
+  End source = info.source != nullptr ? EndOf(info.source)
+               : info.source_baggage  ? EndOf(*info.source_baggage)
+                                      : End();
   End destination = EndOf(info.destination);
   if (PrincipalsProved(info)) {
     if (info.source_identity) source.principal = PrincipalOf(*info.source_identity);

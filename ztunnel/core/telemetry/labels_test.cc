@@ -68,8 +68,8 @@ TEST(TcpLabels, OneSeriesIsWrittenAsTheReferenceWritesIt) {
   service.hostname = "far.default.svc.cluster.local";
   info.destination_service = std::make_shared<state::Service>(service);
   const TcpLabels labels = RenderLabels(info);
-  const std::string line =
-      "istio_tcp_connections_opened_total{" + labels.before_flags + "-" + labels.after_flags + "} 1";
+  const std::string line = "istio_tcp_connections_opened_total{" + labels.before_flags + "-" +
+                           labels.after_flags + "} 1";
   std::ifstream in(MESH_TEST_DATA "/ztunnel/node-a.metrics.txt");
   bool found = false;
   for (std::string recorded; std::getline(in, recorded);) found = found || recorded == line;
@@ -80,11 +80,13 @@ TEST(TcpLabels, PrincipalsOfPlainTextAreUnknown) {
   ConnectionInfo info;
   info.source = Pod("client");
   info.source_identity = info.source->Identity();
-  EXPECT_NE(RenderLabels(info).before_flags.find("source_principal=\"unknown\""), std::string::npos);
+  EXPECT_NE(RenderLabels(info).before_flags.find("source_principal=\"unknown\""),
+            std::string::npos);
   info.destination = Pod("near");
   info.destination_identity = info.destination->Identity();  // the same node: proved by the kernel
   const TcpLabels labels = RenderLabels(info);
-  EXPECT_NE(labels.before_flags.find("destination_principal=\"spiffe://cluster.local/ns/default/sa/near\""),
+  EXPECT_NE(labels.before_flags.find(
+                "destination_principal=\"spiffe://cluster.local/ns/default/sa/near\""),
             std::string::npos);
   EXPECT_NE(labels.after_flags.find("connection_security_policy=\"unknown\""), std::string::npos);
 }
@@ -96,8 +98,13 @@ TEST(TcpLabels, LocalityIsLeftOutWhenNeitherSideIsKnown) {
 
 TEST(TcpLabels, BaggageSpeaksForAnUnknownSource) {
   ConnectionInfo info;
-  info.source_baggage = Baggage{.cluster = "west", .ns = "shop", .workload_name = "cart-v2",
-                                .service_name = "cart", .revision = "v2", .region = "r", .zone = "z"};
+  info.source_baggage = Baggage{.cluster = "west",
+                                .ns = "shop",
+                                .workload_name = "cart-v2",
+                                .service_name = "cart",
+                                .revision = "v2",
+                                .region = "r",
+                                .zone = "z"};
   const std::string text = RenderLabels(info).before_flags;
   EXPECT_NE(text.find("source_app=\"cart-v2\""), std::string::npos);
   EXPECT_NE(text.find("source_canonical_service=\"cart\""), std::string::npos);
@@ -111,7 +118,8 @@ TEST(TcpLabels, ValuesAreEscaped) {
 }
 
 TEST(Reasons, TravelWithTheStatus) {
-  const absl::Status status = WithReason(PermissionDenied("denied by shop/rule"), MESH_REASON_POLICY_DENY);
+  const absl::Status status =
+      WithReason(PermissionDenied("denied by shop/rule"), MESH_REASON_POLICY_DENY);
   EXPECT_EQ(ReasonOf(WithContext(status, "inbound")), MESH_REASON_POLICY_DENY);
   EXPECT_EQ(ReasonOf(absl::OkStatus()), MESH_REASON_NONE);
   EXPECT_EQ(ReasonOf(Internal("x")), MESH_REASON_INTERNAL);

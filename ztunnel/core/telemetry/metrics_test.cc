@@ -86,8 +86,11 @@ TEST_F(Metrics, AFailureIsCountedUnderItsFlagAndReason) {
 
 TEST_F(Metrics, ARecordThatNobodyFinishedCountsAsDrained) {
   WorkerMetrics worker;
-  { ConnectionRecord record = worker.Open(Between("a4", "b4")); }
-  EXPECT_EQ(Value("istio_tcp_connections_failed_total", {"\"a4\"", "response_flags=\"CONNECT\""}), 1);
+  {
+    ConnectionRecord record = worker.Open(Between("a4", "b4"));
+  }
+  EXPECT_EQ(Value("istio_tcp_connections_failed_total", {"\"a4\"", "response_flags=\"CONNECT\""}),
+            1);
 }
 
 TEST_F(Metrics, EarlyRefusalsAreCountedByReasonOnly) {
@@ -95,7 +98,8 @@ TEST_F(Metrics, EarlyRefusalsAreCountedByReasonOnly) {
   worker.EarlyFailure(Direction::kInbound, {}, {},
                       WithReason(Invalid("x"), MESH_REASON_ILLEGAL_PORT));
   EXPECT_EQ(Value("mesh_tunnel_connections_refused_total",
-                  {"direction=\"inbound\"", "reason=\"illegal_port\""}), 1);
+                  {"direction=\"inbound\"", "reason=\"illegal_port\""}),
+            1);
 }
 
 TEST_F(Metrics, SeriesAreBounded) {
@@ -112,7 +116,9 @@ TEST_F(Metrics, SeriesAreBounded) {
 TEST_F(Metrics, SeriesOfGoneWorkloadsExpireWhenQuiet) {
   WorkerMetrics worker;
   MetricsRegistry& registry = MetricsRegistry::Instance();
-  const auto alive = [](std::string_view, std::string_view w) { return w != "gone" && w != "gone2"; };
+  const auto alive = [](std::string_view, std::string_view w) {
+    return w != "gone" && w != "gone2";
+  };
   auto info = Between("gone", "b6");
   worker.Open(info).Finish(absl::OkStatus());
   ConnectionRecord open = worker.Open(Between("gone2", "b6"));

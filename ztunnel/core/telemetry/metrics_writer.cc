@@ -11,9 +11,12 @@ namespace {
 
 std::string_view TypeName(MetricType type) {
   switch (type) {
-    case MetricType::kCounter: return "counter";
-    case MetricType::kGauge: return "gauge";
-    case MetricType::kHistogram: return "histogram";
+    case MetricType::kCounter:
+      return "counter";
+    case MetricType::kGauge:
+      return "gauge";
+    case MetricType::kHistogram:
+      return "histogram";
   }
   return "unknown";
 }
@@ -62,12 +65,12 @@ void MetricsWriter::Histogram(std::string_view labels, std::span<const double> b
     total += counts[i];
     std::string le = i < bounds.size() ? fmt::format("{}", bounds[i]) : "+Inf";
     if (le.find_first_not_of("0123456789") == std::string::npos) le += ".0";  // canonical number
-    fmt::format_to(std::back_inserter(out_), "{}_bucket{{{}{}le=\"{}\"}} {}\n", name_, labels, comma,
-                   le, total);
+    fmt::format_to(std::back_inserter(out_), "{}_bucket{{{}{}le=\"{}\"}} {}\n", name_, labels,
+                   comma, le, total);
   }
   const std::string braces = labels.empty() ? "" : fmt::format("{{{}}}", labels);
-  fmt::format_to(std::back_inserter(out_), "{}_sum{} {}\n{}_count{} {}\n", name_, braces, sum, name_,
-                 braces, total);
+  fmt::format_to(std::back_inserter(out_), "{}_sum{} {}\n{}_count{} {}\n", name_, braces, sum,
+                 name_, braces, total);
 }
 
 std::string MetricsWriter::Finish() && {

@@ -1,7 +1,8 @@
-// Writes one scrape: families with HELP and TYPE, then their series. Two forms: OpenMetrics (counters'
-// families are named without _total, "# EOF" ends it) and Prometheus text 0.0.4.
+// Writes one scrape: families with HELP and TYPE, then their series. Two forms: OpenMetrics
+// (counters' families are named without _total, "# EOF" ends it) and Prometheus text 0.0.4.
 //
-// A family is written once a scrape: all series of a name follow its Family(). Thread: the caller's.
+// A family is written once a scrape: all series of a name follow its Family(). Thread: the
+// caller's.
 #pragma once
 
 #include <cstdint>

@@ -46,28 +46,42 @@ mesh_reason ReasonOf(const absl::Status& status) {
 
 ResponseFlag FlagOf(mesh_reason reason) {
   switch (reason) {
-    case MESH_REASON_NONE: return ResponseFlag::kNone;
+    case MESH_REASON_NONE:
+      return ResponseFlag::kNone;
     case MESH_REASON_POLICY_DENY:
     case MESH_REASON_STRICT_PLAINTEXT:
-    case MESH_REASON_L7_NOT_ENFORCEABLE: return ResponseFlag::kDeny;
+    case MESH_REASON_L7_NOT_ENFORCEABLE:
+      return ResponseFlag::kDeny;
     case MESH_REASON_TLS_FAILURE:
-    case MESH_REASON_IDENTITY_MISMATCH: return ResponseFlag::kTlsFailure;
-    case MESH_REASON_H2_FAILURE: return ResponseFlag::kH2HandshakeFailure;
-    case MESH_REASON_TUNNEL_BLOCKED: return ResponseFlag::kNetworkPolicy;
-    case MESH_REASON_NO_CERTIFICATE: return ResponseFlag::kIdentityError;
-    default: return ResponseFlag::kConnect;
+    case MESH_REASON_IDENTITY_MISMATCH:
+      return ResponseFlag::kTlsFailure;
+    case MESH_REASON_H2_FAILURE:
+      return ResponseFlag::kH2HandshakeFailure;
+    case MESH_REASON_TUNNEL_BLOCKED:
+      return ResponseFlag::kNetworkPolicy;
+    case MESH_REASON_NO_CERTIFICATE:
+      return ResponseFlag::kIdentityError;
+    default:
+      return ResponseFlag::kConnect;
   }
 }
 
 const char* FlagLabel(ResponseFlag flag) {
   switch (flag) {
-    case ResponseFlag::kNone: return "-";
-    case ResponseFlag::kDeny: return "DENY";
-    case ResponseFlag::kConnect: return "CONNECT";
-    case ResponseFlag::kTlsFailure: return "TLS_FAILURE";
-    case ResponseFlag::kH2HandshakeFailure: return "H2_HANDSHAKE_FAILURE";
-    case ResponseFlag::kNetworkPolicy: return "NETWORK_POLICY";
-    case ResponseFlag::kIdentityError: return "IDENTITY_ERROR";
+    case ResponseFlag::kNone:
+      return "-";
+    case ResponseFlag::kDeny:
+      return "DENY";
+    case ResponseFlag::kConnect:
+      return "CONNECT";
+    case ResponseFlag::kTlsFailure:
+      return "TLS_FAILURE";
+    case ResponseFlag::kH2HandshakeFailure:
+      return "H2_HANDSHAKE_FAILURE";
+    case ResponseFlag::kNetworkPolicy:
+      return "NETWORK_POLICY";
+    case ResponseFlag::kIdentityError:
+      return "IDENTITY_ERROR";
   }
   return "CONNECT";
 }

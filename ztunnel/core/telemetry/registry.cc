@@ -85,7 +85,8 @@ void MetricsRegistry::RenderTcp(MetricsWriter& writer) {
 
   writer.Family("istio_tcp_connections_opened", MetricType::kCounter,
                 "The total number of TCP connections opened.");
-  for (const auto& [key, t] : totals) writer.Sample(WithFlag(*t.labels, ResponseFlag::kNone), t.opened);
+  for (const auto& [key, t] : totals)
+    writer.Sample(WithFlag(*t.labels, ResponseFlag::kNone), t.opened);
   const auto by_flag = [&](const std::array<uint64_t, kResponseFlags> Totals::* cells) {
     for (const auto& [key, t] : totals) {
       for (int i = 0; i < kResponseFlags; ++i) {
@@ -104,7 +105,8 @@ void MetricsRegistry::RenderTcp(MetricsWriter& writer) {
   }
   writer.Family("istio_tcp_sent_bytes", MetricType::kCounter,
                 "The total number of bytes that servers sent to clients over TCP connections.");
-  for (const auto& [key, t] : totals) writer.Sample(WithFlag(*t.labels, ResponseFlag::kNone), t.sent);
+  for (const auto& [key, t] : totals)
+    writer.Sample(WithFlag(*t.labels, ResponseFlag::kNone), t.sent);
   writer.Family("istio_tcp_connections_failed", MetricType::kCounter,
                 "The total number of TCP connections that ended with an error.");
   by_flag(&Totals::failed);
@@ -132,7 +134,8 @@ void MetricsRegistry::RenderTcp(MetricsWriter& writer) {
           sum += ((*shard).*Cells)[i][reason].load(std::memory_order_relaxed);
         }
         if (sum == 0) continue;
-        writer.Sample({{label, name(i)}, {"reason", ReasonLabel(static_cast<mesh_reason>(reason))}}, sum);
+        writer.Sample({{label, name(i)}, {"reason", ReasonLabel(static_cast<mesh_reason>(reason))}},
+                      sum);
       }
     }
   };
@@ -149,7 +152,8 @@ void MetricsRegistry::RenderTcp(MetricsWriter& writer) {
     series += shard->series.size();
     overflowed += shard->overflowed.load(std::memory_order_relaxed);
   }
-  writer.Family("mesh_metrics_series", MetricType::kGauge, "Series of connections held by all workers.");
+  writer.Family("mesh_metrics_series", MetricType::kGauge,
+                "Series of connections held by all workers.");
   writer.Sample("", series);
   writer.Family("mesh_metrics_series_overflow", MetricType::kCounter,
                 "Connections counted in the overflow series because the limit was reached.");

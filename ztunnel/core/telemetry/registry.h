@@ -1,8 +1,9 @@
-// Everything that a scrape of this process answers. Components add a collector; the istio_tcp_* series
-// of all workers are summed here.
+// Everything that a scrape of this process answers. Components add a collector; the istio_tcp_*
+// series of all workers are summed here.
 //
-// One a process (Instance), thread-safe. A collector runs on the scraping thread, under the registry's
-// lock: it reads atomics or takes a short lock of its own, and never calls back into the registry.
+// One a process (Instance), thread-safe. A collector runs on the scraping thread, under the
+// registry's lock: it reads atomics or takes a short lock of its own, and never calls back into the
+// registry.
 #pragma once
 
 #include <absl/time/time.h>
@@ -26,8 +27,8 @@ class MetricsRegistry {
 
   static MetricsRegistry& Instance();
 
-  // Runs in the order of adding, after process_* and before nothing else depends on it. The collector
-  // is dropped with the handle.
+  // Runs in the order of adding, after process_* and before nothing else depends on it. The
+  // collector is dropped with the handle.
   [[nodiscard]] std::shared_ptr<void> Add(Collector collector);
 
   std::string Render(MetricsFormat format);
@@ -36,7 +37,8 @@ class MetricsRegistry {
   void SetSeriesLimit(size_t limit);
   // Forgets series without an open connection that did not move since the last call and of which a
   // named end is gone: `alive(namespace, workload_name)` is false. Called every few minutes.
-  void ExpireSeries(const std::function<bool(std::string_view ns, std::string_view workload)>& alive);
+  void ExpireSeries(
+      const std::function<bool(std::string_view ns, std::string_view workload)>& alive);
 
  private:
   friend class WorkerMetrics;

@@ -1,4 +1,5 @@
-// The word that dashboards know for how a connection ended: coarser than mesh_reason, and fixed by them.
+// The word that dashboards know for how a connection ended: coarser than mesh_reason, and fixed by
+// them.
 #pragma once
 
 #include "bpf/include/mesh_abi.h"

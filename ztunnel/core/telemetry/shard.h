@@ -23,7 +23,8 @@ struct Series {
   std::array<std::atomic<uint64_t>, kResponseFlags> closed{};
   std::array<std::atomic<uint64_t>, kResponseFlags> failed{};
 
-  // For expiry: the ends' namespace and workload name (empty: unknown), and what was seen last time.
+  // For expiry: the ends' namespace and workload name (empty: unknown), and what was seen last
+  // time.
   std::string source_ns, source_workload, destination_ns, destination_workload;
   uint64_t opened_at_last_check = 0;
   std::atomic<bool> expired{false};

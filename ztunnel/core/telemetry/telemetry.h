@@ -1,8 +1,8 @@
 // What a connection leaves behind: istio_tcp_* metrics and one access-log line.
 //
 // A ConnectionRecord is opened when the context of a connection is known and finished exactly once
-// (its destructor finishes with kDrained when nobody did). Thread: one worker. Counters are per worker
-// and summed at scrape, without locks on the byte path.
+// (its destructor finishes with kDrained when nobody did). Thread: one worker. Counters are per
+// worker and summed at scrape, without locks on the byte path.
 #pragma once
 
 #include <absl/status/status.h>
@@ -28,9 +28,10 @@ const char* ReasonLabel(mesh_reason reason);        // "policy_deny"
 const char* ReasonExplanation(mesh_reason reason);  // one clause in plain words
 // Carried as a payload of the status: a connection ends with one reason.
 absl::Status WithReason(absl::Status status, mesh_reason reason);
-mesh_reason ReasonOf(const absl::Status& status);   // kNone for OK; INTERNAL when none was set
+mesh_reason ReasonOf(const absl::Status& status);  // kNone for OK; INTERNAL when none was set
 
-// What the peer said of itself in the tunnel's headers (baggage); used when it is no known workload.
+// What the peer said of itself in the tunnel's headers (baggage); used when it is no known
+// workload.
 struct Baggage {
   std::string cluster, ns, workload_name, service_name, revision, region, zone;
   state::WorkloadType type = state::WorkloadType::kDeployment;
@@ -38,20 +39,20 @@ struct Baggage {
 
 struct ConnectionInfo {
   Reporter reporter = Reporter::kSource;
-  SocketAddress src;                       // the client as this side sees it
-  SocketAddress dst;                       // next hop (inbound HBONE: the pod, port 15008)
-  std::string hbone_authority;             // empty unless tunnelled
-  SocketAddress original_dst;              // what the application asked for
-  state::WorkloadRef source;               // null: unknown
-  std::optional<Baggage> source_baggage;   // when `source` is null
-  // Proved by TLS or by the kernel. Principals are reported when the connection is mutual TLS or when
-  // both of these are set (the same node).
+  SocketAddress src;                      // the client as this side sees it
+  SocketAddress dst;                      // next hop (inbound HBONE: the pod, port 15008)
+  std::string hbone_authority;            // empty unless tunnelled
+  SocketAddress original_dst;             // what the application asked for
+  state::WorkloadRef source;              // null: unknown
+  std::optional<Baggage> source_baggage;  // when `source` is null
+  // Proved by TLS or by the kernel. Principals are reported when the connection is mutual TLS or
+  // when both of these are set (the same node).
   std::optional<identity::Identity> source_identity;
   state::WorkloadRef destination;
   std::optional<identity::Identity> destination_identity;
   state::ServiceRef destination_service;
-  bool mutual_tls = false;                 // bytes travel over HBONE
-  std::string pod_uid;                     // whose listener it is
+  bool mutual_tls = false;  // bytes travel over HBONE
+  std::string pod_uid;      // whose listener it is
 };
 
 // Counters of one direction pair, written by the worker that owns the series and read by scrapes.

@@ -72,12 +72,14 @@ static __always_inline int take_outbound(struct bpf_sock_addr *ctx, struct outbo
  * it gets one now; when no try finds a free one, the server asked last stands in. */
 static __always_inline __u16 own_port(struct bpf_sock_addr *ctx, bool v4)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET };
-	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
 	struct bpf_sock *sk = ctx->sk;
+	struct sockaddr_in6 in6 = {};
+	struct sockaddr_in in = {};
 	__u16 port;
 	int i;
 
+	in.sin_family = AF_INET;
+	in6.sin6_family = AF_INET6;
 	if (!sk)
 		return 0;
 	if (sk->src_port)
@@ -270,8 +272,9 @@ int mesh_probe4(struct bpf_sock_addr *ctx)
 {
 	struct mesh_addr to = addr_from_v4(ctx->user_ip4);
 	const struct mesh_config *c = config();
-	struct sockaddr_in from = { .sin_family = AF_INET };
+	struct sockaddr_in from = {};
 
+	from.sin_family = AF_INET;
 	if (ctx->protocol != IPPROTO_TCP || ctx->family != AF_INET || !c || !pod_enrolled(&to))
 		return 1;
 	from.sin_addr = addr_word(&c->probe_v4, 3);
@@ -284,11 +287,12 @@ int mesh_probe6(struct bpf_sock_addr *ctx)
 {
 	struct mesh_addr to = user_addr6(ctx);
 	const struct mesh_config *c = config();
-	struct sockaddr_in6 from = { .sin6_family = AF_INET6 };
 	const struct mesh_addr *source;
+	struct sockaddr_in6 from = {};
 
 	if (ctx->protocol != IPPROTO_TCP || !c || !pod_enrolled(&to))
 		return 1;
+	from.sin6_family = AF_INET6;
 	source = addr_is_v4(&to) ? &c->probe_v4 : &c->probe_v6;
 	from.sin6_addr[0] = addr_word(source, 0);
 	from.sin6_addr[1] = addr_word(source, 1);

@@ -1,0 +1,58 @@
+// The agent's end of the pod hand-over: listens on a unix socket, gives each ztunnel that connects the
+// snapshot of this node's pods, then what changes, one packet at a time, each waiting for its answer.
+//
+// A ztunnel being replaced stays connected beside its successor: new pods go to the newest, deletions to
+// all. At most 8 are connected; a further one is refused. New connections: 5 a second.
+//
+// Owner: the node's main, which calls Hold, Add and Remove from one thread. The server has a thread of
+// its own; observers run on it and may not call back into the server.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "agent/node/zds/codec.h"
+#include "ztunnel/base/netns.h"
+
+namespace mesh::node::zds {
+
+struct HeldPod {
+  PodInfo info;
+  std::shared_ptr<const Netns> netns;  // null: known without one; a ztunnel that has it keeps it
+};
+
+class Server {
+ public:
+  struct Observer {
+    // The answer to a pod of a snapshot.
+    std::function<void(const std::string& uid, const absl::Status&)> on_snapshot_ack;
+    // After a snapshot was sent, and when a ztunnel has gone: how many are connected.
+    std::function<void(int connected)> on_connections;
+  };
+
+  // Takes the place of a stale socket file.
+  static absl::StatusOr<std::unique_ptr<Server>> Listen(const std::string& path, Observer observer);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // The pod is in every snapshot from now on; nothing is sent.
+  void Hold(HeldPod pod);
+  // Hold(), and tells the newest ztunnel. Waits for its answer, at most some 5 s. Unavailable: nobody is
+  // connected, or no answer came; Aborted: refused, in ztunnel's words. The pod stays held.
+  absl::Status Add(HeldPod pod);
+  // No longer held; tells all. Ok when nobody is connected.
+  absl::Status Remove(const std::string& uid);
+
+  int connected() const;  // any thread
+
+ private:
+  struct Impl;
+  explicit Server(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mesh::node::zds

@@ -1,0 +1,44 @@
+// A compiled resource, ready to be sent: bytes made once, shared by all clients.
+#pragma once
+
+#include <google/protobuf/message.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mesh::controller {
+
+enum class ResourceType { kAddress, kAuthorization };
+inline constexpr ResourceType kResourceTypes[] = {ResourceType::kAddress,
+                                                  ResourceType::kAuthorization};
+
+inline constexpr std::string_view kAddressUrl = "type.googleapis.com/istio.workload.Address";
+inline constexpr std::string_view kAuthorizationUrl =
+    "type.googleapis.com/istio.security.Authorization";
+
+std::string_view UrlOf(ResourceType type);
+std::string_view NameOf(ResourceType type);  // "address", "authorization": metric labels
+
+struct Resource {
+  std::string name;
+  std::string version;               // hex xxHash64 of `body`
+  std::string body;                  // deterministic serialization
+  std::vector<std::string> aliases;  // network/ip of everything it answers for
+  std::string owner;                 // for a workload: its node; what a client of that node always gets
+  std::vector<std::string> services;  // for a workload: names of the services it is an endpoint of
+};
+using ResourceRef = std::shared_ptr<const Resource>;
+
+// Serializes and hashes; the caller fills in the rest.
+Resource MakeResource(std::string name, const google::protobuf::Message& message);
+
+// One change of the compiled state. `resource` is null when it is gone.
+struct ResourceChange {
+  ResourceType type;
+  std::string name;
+  ResourceRef resource;
+};
+
+}  // namespace mesh::controller

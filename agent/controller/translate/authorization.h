@@ -1,0 +1,22 @@
+// AuthorizationPolicy -> istio.security.Authorization, with what the node proxy cannot enforce left out
+// by Istio's rules (never allowing more), and the condition that tells the user.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "agent/controller/model/settings.h"
+#include "proto/api/istio_security.pb.h"
+#include "proto/authorization.pb.h"
+
+namespace mesh::controller {
+
+struct TranslatedPolicy {
+  std::optional<istio::security::Authorization> authorization;  // none: not for node proxies
+  // ZtunnelAccepted; none for policies with targets, which are for waypoints.
+  std::optional<api::Condition> condition;
+};
+TranslatedPolicy TranslateAuthorization(const api::AuthorizationPolicy& policy,
+                                        const Settings& settings);
+
+}  // namespace mesh::controller

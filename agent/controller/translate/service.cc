@@ -1,0 +1,206 @@
+#include "agent/controller/translate/service.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "agent/k8s/labels.h"
+#include "ztunnel/base/ip.h"
+
+namespace mesh::controller {
+namespace {
+
+namespace wl = istio::workload;
+
+std::string Lower(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return lower;
+}
+
+// Istio's reading of a port's name or appProtocol. UNKNOWN is also the answer for protocols that the
+// wire has no word for.
+struct Parsed {
+  bool known = false;
+  wl::AppProtocol protocol = wl::UNKNOWN;
+};
+Parsed ParseProtocol(std::string_view name) {
+  const std::string lower = Lower(name);
+  if (lower.rfind("grpc-web", 0) == 0) return {true, wl::UNKNOWN};
+  const std::string word = lower.substr(0, lower.find('-'));
+  constexpr std::array<std::pair<std::string_view, wl::AppProtocol>, 11> kWords = {{
+      {"http", wl::HTTP11}, {"http2", wl::HTTP2}, {"grpc", wl::GRPC}, {"https", wl::TLS},
+      {"tls", wl::TLS}, {"tcp", wl::TCP}, {"udp", wl::UNKNOWN}, {"mongo", wl::UNKNOWN},
+      {"redis", wl::UNKNOWN}, {"mysql", wl::UNKNOWN}, {"http_proxy", wl::UNKNOWN}}};
+  for (const auto& [known, protocol] : kWords) {
+    if (word == known) return {true, protocol};
+  }
+  return {};
+}
+
+wl::AppProtocol ProtocolOf(const api::ServicePort& port) {
+  const std::string& app = port.app_protocol();
+  Parsed parsed;
+  if (app == "kubernetes.io/h2c") {
+    parsed = {true, wl::HTTP2};
+  } else if (app == "kubernetes.io/ws") {
+    parsed = {true, wl::HTTP11};
+  } else if (app == "kubernetes.io/wss") {
+    parsed = {true, wl::TLS};
+  } else {
+    parsed = ParseProtocol(app.empty() ? port.name() : app);
+  }
+  if (parsed.known) return parsed.protocol;
+  // Server-first protocols on their usual ports.
+  for (const int number : {25, 53, 3306, 27017}) {
+    if (port.port() == number) return wl::TCP;
+  }
+  return wl::UNKNOWN;
+}
+
+bool IsTcp(std::string_view protocol) { return protocol.empty() || protocol == "TCP"; }
+
+// The target as a number; 0 when it is a name.
+uint32_t TargetNumber(const api::ServicePort& port) {
+  const auto& target = port.target_port();
+  switch (target.kind_case()) {
+    case google::protobuf::Value::kNumberValue:
+      return target.number_value() == 0 ? static_cast<uint32_t>(port.port())
+                                        : static_cast<uint32_t>(target.number_value());
+    case google::protobuf::Value::kStringValue:
+      return 0;
+    default:
+      return static_cast<uint32_t>(port.port());
+  }
+}
+
+uint32_t FindNamedPort(const api::Pod& pod, const std::string& name) {
+  for (const api::Container& container : pod.spec().containers()) {
+    for (const api::ContainerPort& port : container.ports()) {
+      if (port.name() == name && IsTcp(port.protocol())) {
+        return static_cast<uint32_t>(port.container_port());
+      }
+    }
+  }
+  return 0;
+}
+
+std::vector<std::string> ClusterIps(const api::ServiceSpec& spec) {
+  std::vector<std::string> ips(spec.cluster_ips().begin(), spec.cluster_ips().end());
+  if (ips.empty() && !spec.cluster_ip().empty()) ips.push_back(spec.cluster_ip());
+  if (!ips.empty() && ips.front() == "None") ips.clear();
+  return ips;
+}
+
+wl::IPFamilies FamiliesOf(const api::ServiceSpec& spec) {
+  bool v4 = false;
+  bool v6 = false;
+  for (const std::string& family : spec.ip_families()) (family == "IPv6" ? v6 : v4) = true;
+  if (spec.ip_families().empty()) {
+    for (const std::string& text : ClusterIps(spec)) {
+      if (const auto ip = IpAddress::Parse(text)) (ip->IsV4() ? v4 : v6) = true;
+    }
+  }
+  if (v4 && v6) return wl::DUAL;
+  return v4 ? wl::IPV4_ONLY : v6 ? wl::IPV6_ONLY : wl::AUTOMATIC;
+}
+
+// The first of field, annotation, namespace annotation that says something.
+std::string DistributionOf(const api::Service& service, const api::Namespace* space) {
+  constexpr char kAnnotation[] = "networking.istio.io/traffic-distribution";
+  std::string text = service.spec().traffic_distribution();
+  if (text.empty()) text = k8s::ValueOf(service.metadata().annotations(), kAnnotation);
+  if (text.empty() && space != nullptr) {
+    text = k8s::ValueOf(space->metadata().annotations(), kAnnotation);
+  }
+  return Lower(text);
+}
+
+void AddLoadBalancing(const api::Service& service, const api::Namespace* space, wl::Service& out) {
+  using Lb = wl::LoadBalancing;
+  const auto prefer = [&out](std::initializer_list<Lb::Scope> scopes, Lb::Mode mode) {
+    for (const Lb::Scope scope : scopes) {
+      out.mutable_load_balancing()->add_routing_preference(scope);
+    }
+    out.mutable_load_balancing()->set_mode(mode);
+  };
+  const std::string distribution = DistributionOf(service, space);
+  if (service.spec().internal_traffic_policy() == "Local") {
+    prefer({Lb::NODE}, Lb::STRICT);
+  } else if (distribution == "preferclose" || distribution == "prefersamezone") {
+    prefer({Lb::NETWORK, Lb::REGION, Lb::ZONE}, Lb::FAILOVER);
+  } else if (distribution == "prefersamenode") {
+    prefer({Lb::NETWORK, Lb::REGION, Lb::ZONE, Lb::SUBZONE, Lb::NODE}, Lb::FAILOVER);
+  }
+  if (service.spec().publish_not_ready_addresses()) {
+    out.mutable_load_balancing()->set_health_policy(Lb::ALLOW_ALL);
+  }
+}
+
+}  // namespace
+
+std::string HostnameOf(const api::Service& service, const Settings& settings) {
+  return fmt::format("{}.{}.svc.{}", service.metadata().name(), service.metadata().namespace_(),
+                     settings.cluster_domain);
+}
+
+std::string ResourceNameOf(const api::Service& service, const Settings& settings) {
+  return service.metadata().namespace_() + "/" + HostnameOf(service, settings);
+}
+
+bool IsSent(const api::Service& service) { return service.spec().type() != "ExternalName"; }
+
+wl::Service TranslateService(const api::Service& service, const api::Namespace* space,
+                             const Settings& settings) {
+  wl::Service out;
+  out.set_name(service.metadata().name());
+  out.set_namespace_(service.metadata().namespace_());
+  out.set_hostname(HostnameOf(service, settings));
+  for (const std::string& text : ClusterIps(service.spec())) {
+    if (const auto ip = IpAddress::Parse(text)) out.add_addresses()->set_address(ip->ToBytes());
+  }
+  for (const api::ServicePort& port : service.spec().ports()) {
+    if (!IsTcp(port.protocol())) continue;  // UDP is never proxied
+    auto& added = *out.add_ports();
+    added.set_service_port(static_cast<uint32_t>(port.port()));
+    added.set_target_port(TargetNumber(port));
+    added.set_app_protocol(ProtocolOf(port));
+  }
+  out.set_ip_families(FamiliesOf(service.spec()));
+  AddLoadBalancing(service, space, out);
+  out.set_canonical(true);
+  return out;
+}
+
+wl::PortList PortsOn(const api::Service& service, const api::Pod& pod) {
+  wl::PortList list;
+  for (const api::ServicePort& port : service.spec().ports()) {
+    if (!IsTcp(port.protocol())) continue;
+    uint32_t target = TargetNumber(port);
+    if (target == 0) target = FindNamedPort(pod, port.target_port().string_value());
+    if (target == 0) continue;
+    auto& added = *list.add_ports();
+    added.set_service_port(static_cast<uint32_t>(port.port()));
+    added.set_target_port(target);
+  }
+  return list;
+}
+
+wl::PortList PortsOn(const api::Service& service, const api::EndpointSlice& slice) {
+  wl::PortList list;
+  for (const api::ServicePort& port : service.spec().ports()) {
+    for (const api::EndpointPort& endpoint : slice.ports()) {
+      if (endpoint.name() != port.name() || !IsTcp(endpoint.protocol()) || !IsTcp(port.protocol())) {
+        continue;
+      }
+      auto& added = *list.add_ports();
+      added.set_service_port(static_cast<uint32_t>(port.port()));
+      added.set_target_port(static_cast<uint32_t>(endpoint.port()));
+    }
+  }
+  return list;
+}
+
+}  // namespace mesh::controller

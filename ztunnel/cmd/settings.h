@@ -1,0 +1,64 @@
+// The settings of ztunnel, from the environment, under the names that Istio's ztunnel uses, so that
+// one can stand in the other's place. Names of our own begin with MESH_. Unknown names are ignored;
+// a value that cannot be understood is an error that names the variable.
+#pragma once
+
+#include <absl/status/statusor.h>
+#include <absl/time/time.h>
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ztunnel/base/log.h"
+#include "ztunnel/tunnel/config.h"
+
+namespace mesh::cmd {
+
+using Environment = std::map<std::string, std::string>;
+using Headers = std::vector<std::pair<std::string, std::string>>;
+
+// A server that is reached over gRPC: the controller's discovery and its certificate authority.
+struct ServerSettings {
+  std::string address;  // https://host:port; empty: not used
+  std::string root_ca;  // path, PEM text, or SYSTEM
+  std::string alt_hostname;
+  Headers headers;
+};
+
+struct Settings {
+  tunnel::Config tunnel;
+
+  ServerSettings xds;
+  ServerSettings ca;
+  std::string auth_token_path = "./var/run/secrets/tokens/istio-token";
+  bool xds_on_demand = false;
+  bool fake_ca = false;  // certificates made in process (tests)
+  absl::Duration secret_ttl = absl::Hours(24);
+
+  std::string cluster_domain = "cluster.local";
+  std::string node_name, pod_name, pod_namespace, instance_ip, service_account;
+  std::string zds_socket = "/var/run/ztunnel/ztunnel.sock";
+  bool dns = true;
+  std::string dns_address;  // ISTIO_META_DNS_PROXY_ADDR; empty: loopback:15053
+  std::string preferred_namespace;
+  std::string resolv_conf = "/etc/resolv.conf";
+
+  uint16_t admin_port = 15000, stats_port = 15020, readiness_port = 15021;
+  int worker_threads = 2;
+  absl::Duration termination_deadline = absl::Seconds(5);
+
+  std::string log_level = "info";
+  LogFormat log_format = LogFormat::kPlain;
+  std::string version_tag = "unknown";   // ISTIO_META_ISTIO_VERSION
+  std::string state_cache_path;          // MESH_STATE_CACHE; empty: none
+  size_t metrics_series_limit = 20'000;  // MESH_METRICS_SERIES_LIMIT, a worker
+
+  // `cpus` is what the machine has.
+  static absl::StatusOr<Settings> FromEnvironment(const Environment& environment, int cpus);
+};
+
+Environment CurrentEnvironment();
+
+}  // namespace mesh::cmd

@@ -1,0 +1,57 @@
+#include "agent/node/http/unix_server.h"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "ztunnel/base/unique_fd.h"
+
+namespace mesh::node {
+namespace {
+
+std::string Ask(const std::string& path, const std::string& request) {
+  UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, path.c_str(), sizeof(address.sun_path) - 1);
+  if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) return "no server";
+  EXPECT_EQ(::send(fd.get(), request.data(), request.size(), 0), static_cast<ssize_t>(request.size()));
+  std::string answer;
+  char buffer[4096];
+  for (ssize_t n; (n = ::recv(fd.get(), buffer, sizeof(buffer), 0)) > 0;) answer.append(buffer, static_cast<size_t>(n));
+  return answer;
+}
+
+TEST(HttpServer, AnswersOnAUnixSocketAndRemovesIt) {
+  char dir[] = "/tmp/mesh-http-XXXXXX";
+  ASSERT_NE(::mkdtemp(dir), nullptr);
+  const std::string path = std::string(dir) + "/s.sock";
+  {
+    auto server = HttpServer::Listen(
+        path, {{"GET", "/healthz", [](const std::string&) { return HttpReply{.status = 200, .body = "ok"}; }},
+               {"POST", "/cmdadd", [](const std::string& body) { return HttpReply{.status = 503, .body = "no " + body}; }}});
+    ASSERT_TRUE(server.ok()) << server.status();
+    const std::string get = Ask(path, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    EXPECT_NE(get.find("200"), std::string::npos) << get;
+    EXPECT_NE(get.find("\r\n\r\nok"), std::string::npos) << get;
+    const std::string post =
+        Ask(path, "POST /cmdadd HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 3\r\n\r\npod");
+    EXPECT_NE(post.find("503"), std::string::npos) << post;
+    EXPECT_NE(post.find("no pod"), std::string::npos) << post;
+  }
+  EXPECT_NE(::access(path.c_str(), F_OK), 0);
+  ::rmdir(dir);
+}
+
+TEST(HttpServer, ListensOnAnyPort) {
+  auto server = HttpServer::Listen("127.0.0.1:0", {});
+  ASSERT_TRUE(server.ok()) << server.status();
+  EXPECT_GT((*server)->port(), 0);
+  EXPECT_FALSE(HttpServer::Listen("nowhere", {}).ok());
+}
+
+}  // namespace
+}  // namespace mesh::node

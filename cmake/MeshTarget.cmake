@@ -19,6 +19,7 @@ endif()
 add_library(mesh_flags INTERFACE)
 target_compile_options(mesh_flags INTERFACE
   -Wall -Wextra -Werror -Wnon-virtual-dtor -Woverloaded-virtual -Wimplicit-fallthrough
+  -pthread  # gRPC brings it, and the precompiled header must agree
   -fPIE -fstack-protector-strong "SHELL:-Xclang -fno-pch-timestamp")
 target_compile_definitions(mesh_flags INTERFACE
   SPDLOG_NO_EXCEPTIONS _GLIBCXX_ASSERTIONS MESH_VERSION="${PROJECT_VERSION}")

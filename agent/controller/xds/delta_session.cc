@@ -1,0 +1,254 @@
+#include "agent/controller/xds/delta_session.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "ztunnel/base/status.h"
+
+namespace mesh::controller {
+namespace {
+
+constexpr char kWildcard[] = "*";
+
+bool Contains(const google::protobuf::RepeatedPtrField<std::string>& names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+std::string MetadataOf(const envoy::service::discovery::v3::Node& node, const std::string& key) {
+  const auto it = node.metadata().fields().find(key);
+  return it == node.metadata().fields().end() ? "" : it->second.string_value();
+}
+
+// <type>~<ip>~<id>~<domain>
+bool IsNodeId(std::string_view id) { return std::count(id.begin(), id.end(), '~') == 3; }
+
+}  // namespace
+
+absl::Status DeltaSession::OnRequest(const Request& request) {
+  if (node_id_.empty()) {
+    if (!IsNodeId(request.node().id())) {
+      return Invalid("the first request must carry a node id TYPE~IP~ID~DOMAIN, not \"{}\"",
+                     request.node().id());
+    }
+    node_id_ = request.node().id();
+    node_name_ = MetadataOf(request.node(), "NODE_NAME");
+    pod_name_ = MetadataOf(request.node(), "NAME");
+    client_version_ = MetadataOf(request.node(), "ISTIO_VERSION");
+  }
+  std::optional<ResourceType> type;
+  for (const ResourceType known : kResourceTypes) {
+    if (request.type_url() == UrlOf(known)) type = known;
+  }
+  if (!type) return absl::OkStatus();  // a type that is not served is never answered
+  Subscription& subscription = subscriptions_[*type];
+  subscription.status.type = *type;
+  if (!subscription.started) return Start(request, subscription);
+  if (!request.response_nonce().empty()) {
+    if (request.response_nonce() != subscription.nonce) return absl::OkStatus();  // stale
+    OnAnswer(request, subscription);
+  }
+  if (subscription.names.size() + request.resource_names_subscribe_size() > kMaxSubscriptions) {
+    return ResourceExhausted("more than {} names subscribed", kMaxSubscriptions);
+  }
+  for (const std::string& name : request.resource_names_subscribe()) Subscribe(name, subscription);
+  for (const std::string& name : request.resource_names_unsubscribe()) {
+    Unsubscribe(name, subscription);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status DeltaSession::Start(const Request& request, Subscription& subscription) {
+  if (static_cast<size_t>(request.resource_names_subscribe_size()) > kMaxSubscriptions) {
+    return ResourceExhausted("more than {} names subscribed", kMaxSubscriptions);
+  }
+  const ResourceType type = subscription.status.type;
+  subscription.started = true;
+  const auto& names = request.resource_names_subscribe();
+  subscription.wildcard = (names.empty() || Contains(names, kWildcard)) &&
+                          !Contains(request.resource_names_unsubscribe(), kWildcard);
+  subscription.status.wildcard = subscription.wildcard;
+  subscription.known.insert(request.initial_resource_versions().begin(),
+                            request.initial_resource_versions().end());
+  const auto& all = view_.resources(type);
+  if (subscription.wildcard) {
+    subscription.answer_due = true;  // a client counts itself ready by the first answer
+    for (const auto& [name, resource] : all) subscription.dirty.insert(name);
+  } else {
+    for (const std::string& name : view_.WorkloadsOn(node_name_)) {
+      if (type == ResourceType::kAddress) subscription.dirty.insert(name);
+    }
+  }
+  for (const auto& [name, version] : subscription.known) subscription.dirty.insert(name);
+  // Policies are always sent anew: a client that lost one would not know.
+  if (type == ResourceType::kAuthorization) {
+    for (const std::string& name : subscription.dirty) {
+      if (all.count(name) != 0) subscription.forced.insert(name);
+    }
+  }
+  // Names that a client still waits for come with an empty version.
+  for (const auto& [name, version] : request.initial_resource_versions()) {
+    if (!subscription.wildcard && version.empty()) {
+      subscription.known.erase(name);
+      subscription.dirty.erase(name);
+      Subscribe(name, subscription);
+    }
+  }
+  for (const std::string& name : names) {
+    if (name != kWildcard) Subscribe(name, subscription);
+  }
+  return absl::OkStatus();
+}
+
+void DeltaSession::Subscribe(const std::string& name, Subscription& subscription) {
+  const ResourceType type = subscription.status.type;
+  if (name == kWildcard) {
+    subscription.wildcard = subscription.status.wildcard = true;
+    subscription.answer_due = true;
+    for (const auto& [known, resource] : view_.resources(type)) subscription.dirty.insert(known);
+    return;
+  }
+  if (!subscription.wildcard) subscription.names.insert(name);
+  const ResourceRef resource = view_.Find(type, name);
+  if (resource == nullptr) {
+    subscription.missing.insert(name);
+    return;
+  }
+  subscription.dirty.insert(resource->name);
+  subscription.forced.insert(resource->name);  // who asks is answered
+  if (type != ResourceType::kAddress || subscription.wildcard) return;
+  for (const std::string& endpoint : view_.EndpointsOf(resource->name)) {
+    subscription.dirty.insert(endpoint);
+  }
+  subscription.names.insert(resource->name);
+}
+
+void DeltaSession::Unsubscribe(const std::string& name, Subscription& subscription) {
+  if (name == kWildcard) {
+    subscription.wildcard = subscription.status.wildcard = false;
+    return;
+  }
+  subscription.names.erase(name);
+  subscription.missing.erase(name);
+  if (!subscription.wildcard) subscription.known.erase(name);
+}
+
+void DeltaSession::OnAnswer(const Request& request, Subscription& subscription) {
+  subscription.in_flight = false;
+  if (request.has_error_detail()) {
+    ++nacks_;
+    subscription.status.nacked_version = subscription.version_in_flight;
+    subscription.status.reason = request.error_detail().message();
+    if (subscription.status.reason.size() > 4096) subscription.status.reason.resize(4096);
+  } else {
+    subscription.status.acked_version = subscription.version_in_flight;
+    subscription.status.nacked_version.clear();
+    subscription.status.reason.clear();
+  }
+}
+
+bool DeltaSession::Wants(const Subscription& subscription, const ResourceChange& change) const {
+  if (subscription.wildcard || subscription.known.count(change.name) != 0 ||
+      subscription.names.count(change.name) != 0) {
+    return true;
+  }
+  if (change.resource == nullptr) return false;
+  if (change.type == ResourceType::kAddress && !node_name_.empty() &&
+      change.resource->owner == node_name_) {
+    return true;
+  }
+  const auto named = [&subscription](const std::string& name) {
+    return subscription.names.count(name) != 0;
+  };
+  return std::any_of(change.resource->aliases.begin(), change.resource->aliases.end(), named) ||
+         std::any_of(change.resource->services.begin(), change.resource->services.end(), named);
+}
+
+void DeltaSession::OnChanges(const std::vector<ResourceChange>& changes) {
+  for (auto& [type, subscription] : subscriptions_) {
+    if (!subscription.started) continue;
+    for (const ResourceChange& change : changes) {
+      if (change.type == type && Wants(subscription, change)) {
+        subscription.dirty.insert(change.name);
+      }
+    }
+  }
+}
+
+std::optional<DeltaSession::Response> DeltaSession::Next(const std::string& version,
+                                                         absl::Time now) {
+  // Address first: policies are listed by workloads, and a workload that lists one that has not come
+  // yet is not allowed more for it.
+  for (auto& [type, subscription] : subscriptions_) {
+    if (!subscription.started) continue;
+    if (subscription.in_flight && now - subscription.status.sent_at < kAckPatience) continue;
+    if (!subscription.answer_due && subscription.dirty.empty() && subscription.missing.empty()) {
+      continue;
+    }
+    const bool owed = subscription.answer_due || !subscription.missing.empty();
+    Response response = Build(type, subscription, version);
+    if (!owed && response.resources().empty() && response.removed_resources().empty()) continue;
+    subscription.nonce = response.nonce();
+    subscription.in_flight = true;
+    subscription.version_in_flight = version;
+    subscription.status.sent_version = version;
+    subscription.status.sent_at = now;
+    return response;
+  }
+  return std::nullopt;
+}
+
+DeltaSession::Response DeltaSession::Build(ResourceType type, Subscription& subscription,
+                                           const std::string& version) {
+  Response response;
+  response.set_type_url(std::string(UrlOf(type)));
+  response.set_system_version_info(version);
+  response.set_nonce(fmt::format("{}-{}-{}", version, id_, ++responses_));
+  const auto& all = view_.resources(type);
+  for (const std::string& name : subscription.dirty) {
+    const auto found = all.find(name);
+    if (found == all.end()) {
+      if (subscription.known.erase(name) != 0 || subscription.names.count(name) != 0) {
+        response.add_removed_resources(name);
+      }
+      continue;
+    }
+    const Resource& resource = *found->second;
+    std::string& known = subscription.known[name];
+    if (known == resource.version && subscription.forced.count(name) == 0) continue;
+    known = resource.version;
+    auto& sent = *response.add_resources();
+    sent.set_name(name);
+    sent.set_version(resource.version);
+    sent.mutable_resource()->set_type_url(std::string(UrlOf(type)));
+    sent.mutable_resource()->set_value(resource.body);
+    if (!subscription.wildcard) {
+      for (const std::string& alias : resource.aliases) sent.add_aliases(alias);
+    }
+  }
+  for (const std::string& name : subscription.missing) response.add_removed_resources(name);
+  subscription.dirty.clear();
+  subscription.forced.clear();
+  subscription.missing.clear();
+  subscription.answer_due = false;
+  return response;
+}
+
+std::vector<TypeStatus> DeltaSession::Statuses() const {
+  std::vector<TypeStatus> statuses;
+  for (const auto& [type, subscription] : subscriptions_) {
+    if (!subscription.started) continue;
+    TypeStatus status = subscription.status;
+    status.resources = subscription.known.size();
+    if (!status.nacked_version.empty()) {
+      status.word = "NACK";
+    } else {
+      const bool behind = subscription.in_flight || !subscription.dirty.empty();
+      status.word = behind ? "STALE" : "SYNCED";
+    }
+    statuses.push_back(std::move(status));
+  }
+  return statuses;
+}
+
+}  // namespace mesh::controller

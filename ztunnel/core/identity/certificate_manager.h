@@ -16,6 +16,7 @@
 
 #include "ztunnel/base/async/event_loop.h"
 #include "ztunnel/core/identity/certificate.h"
+#include "ztunnel/core/identity/clock.h"
 
 namespace mesh::identity {
 
@@ -28,12 +29,15 @@ class CertificateAuthority {
   virtual absl::StatusOr<std::vector<std::string>> Sign(const Identity& identity,
                                                         const std::string& csr_pem,
                                                         absl::Duration lifetime) = 0;
+  // The manager ends: calls in flight and later ones should fail soon. Any thread.
+  virtual void Cancel() {}
 };
 
 struct CertificateState {
   Identity identity;
   CertificateRef certificate;  // null while none was ever obtained
   absl::Status last_error;     // OK unless the last fetch failed
+  bool fetching = false;
 };
 
 class CertificateManager {
@@ -41,9 +45,11 @@ class CertificateManager {
   struct Options {
     absl::Duration lifetime = absl::Hours(24);  // SECRET_TTL
     int parallel_fetches = 8;
+    Clock* clock = nullptr;  // null: the real one; outlives the manager
   };
   CertificateManager(CertificateAuthority& authority, Options options);
-  ~CertificateManager();  // stops fetching and waits for calls in flight
+  // Stops fetching and waits for calls in flight. Those still waiting are dropped, not called.
+  ~CertificateManager();
 
   // Reference-counted interest of a pod on this node. Retain starts the first fetch (warm-up).
   void Retain(const Identity& identity);
@@ -53,8 +59,10 @@ class CertificateManager {
   CertificateRef TryGet(const Identity& identity) const;
 
   // Calls `done` on `loop` once: at once when there is a valid certificate, else when the fetch in
-  // flight (started now if need be) ends. Waiters go before warm-up and renewal. Identities that
-  // nobody retains are refused (kNotFound).
+  // flight (started now if need be) ends. Waiters go before warm-up and renewal. Refused at once:
+  // identities that nobody retains (kNotFound), and those whose last fetch failed while the next try is
+  // more than 2 s away (kUnavailable with that error): a connection fails quickly, and a storm of
+  // connections does not become one on the authority. `loop` outlives the manager.
   void Get(const Identity& identity, base::EventLoop& loop,
            std::function<void(absl::StatusOr<CertificateRef>)> done);
 

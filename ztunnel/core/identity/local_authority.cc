@@ -53,7 +53,9 @@ LocalAuthority::LocalAuthority() : key_(EVP_EC_gen("P-256")), root_(X509_new()) 
   X509_set_issuer_name(root_.get(), X509_get_subject_name(root_.get()));
   X509_set_pubkey(root_.get(), key_.get());
   AddExtension(root_.get(), NID_basic_constraints, "critical,CA:TRUE");
-  AddExtension(root_.get(), NID_key_usage, "critical,keyCertSign,cRLSign");
+  AddExtension(root_.get(), NID_key_usage, "critical,keyCertSign,cRLSign,digitalSignature");
+  // So that a test's server can present the root itself.
+  AddExtension(root_.get(), NID_subject_alt_name, "DNS:authority.local,IP:127.0.0.1");
   MESH_CHECK(X509_sign(root_.get(), key_.get(), EVP_sha256()) > 0, "sign the root");
   root_pem_ = Pem(root_.get());
 }

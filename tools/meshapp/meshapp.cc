@@ -120,6 +120,7 @@ absl::Status Load(Flags& flags, const std::string& mode) {
   if (!seconds) return Invalid("--seconds \"{}\" is no duration", flags.time);
   const auto bytes = ParseSize(flags.size);
   if (!bytes || *bytes == 0 || *bytes > (64 << 20)) return Invalid("--bytes \"{}\" is no size", flags.size);
+  RaiseFileLimit();
   flags.load.to = *to;
   flags.load.time = *seconds;
   flags.load.bytes = *bytes;

@@ -33,13 +33,6 @@ sigset_t BlockSignals() {
   return set;
 }
 
-void RaiseFileLimit() {
-  rlimit limit = {};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 absl::Status RunWorkers(std::vector<Worker>& workers, const ServerOptions& options, const sigset_t& signals) {
   for (Worker& worker : workers) {
     worker.thread = std::thread([loop = worker.loop.get()] { loop->Run(); });
@@ -59,6 +52,13 @@ absl::Status RunWorkers(std::vector<Worker>& workers, const ServerOptions& optio
 }
 
 }  // namespace
+
+void RaiseFileLimit() {
+  rlimit limit = {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 absl::Status RunHttp(const App& app, const ServerOptions& options) {
   const sigset_t signals = BlockSignals();

@@ -23,5 +23,7 @@ absl::Status RunHttp(const App& app, const ServerOptions& options);
 absl::Status RunTcp(const Server::Factory& factory, const ServerOptions& options);
 // Waits for SIGTERM or SIGINT and does nothing else.
 void RunSleep();
+// To the hard limit: thousands of connections need as many descriptors.
+void RaiseFileLimit();
 
 }  // namespace mesh::meshapp

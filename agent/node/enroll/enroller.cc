@@ -1,0 +1,338 @@
+#include "agent/node/enroll/enroller.h"
+
+#include <algorithm>
+#include <set>
+
+#include "agent/node/enroll/routing.h"
+#include "agent/node/enroll/state_file.h"
+#include "ztunnel/base/log.h"
+#include "ztunnel/base/status.h"
+
+namespace mesh::node {
+namespace {
+
+constexpr absl::Duration kFirstBackoff = absl::Milliseconds(5);
+constexpr absl::Duration kMaxBackoff = absl::Seconds(5);
+constexpr absl::Duration kRefreshEvery = absl::Seconds(10);
+
+void Warn(std::string_view what, const PodSpec& pod, const absl::Status& status) {
+  if (!status.ok()) Logger("enroll")->warn("{} pod={}: {}", what, pod.FullName(), Describe(status));
+}
+
+// Paths may differ for one namespace; one that has gone says nothing.
+bool InAnotherNetns(const CapturedPod& pod, const std::string& path) {
+  if (path.empty() || pod.netns_path == path) return false;
+  const auto netns = Netns::Open(path);
+  if (!netns.ok()) return false;
+  const auto inode = netns->Inode();
+  return inode.ok() && *inode != pod.netns_inode;
+}
+
+}  // namespace
+
+std::string_view NameOf(PodState state) {
+  switch (state) {
+    case PodState::kNotEnrolled:
+      return "not_enrolled";
+    case PodState::kPending:
+      return "pending";
+    case PodState::kEnrolled:
+      return "enrolled";
+  }
+  return "";
+}
+
+Enroller::Enroller(EnrollerOptions options, Dataplane& dataplane, zds::Server& zds, Annotator& annotator)
+    : options_(std::move(options)), dataplane_(dataplane), zds_(zds), annotator_(annotator) {}
+
+absl::Status Enroller::Restore() {
+  ASSIGN_OR_RETURN(const std::vector<SavedPod> saved, LoadState(options_.state_file));
+  for (const SavedPod& pod : saved) {
+    Entry entry;
+    entry.spec.uid = pod.uid;
+    entry.spec.name = pod.name;
+    entry.spec.ns = pod.ns;
+    entry.spec.service_account = pod.service_account;
+    entry.netns_path = pod.netns_path;
+    entry.ips = pod.ips;
+    absl::StatusOr<CapturedPod> captured = OpenPod(pod.uid, pod.netns_path);
+    if (!captured.ok() || captured->cookie != pod.cookie) {
+      Logger("enroll")->info("the namespace of an earlier pod has gone pod={}", entry.spec.FullName());
+      continue;
+    }
+    // The flags in the map stay what they are until the source has spoken.
+    for (const auto& [ip, value] : dataplane_.Pods()) {
+      if (value.netns_cookie != pod.cookie) continue;
+      captured->addresses.push_back(ip);
+      entry.flags.strict |= (value.flags & MESH_POD_STRICT) != 0;
+      entry.flags.bypass_inbound |= (value.flags & MESH_POD_BYPASS_INBOUND) != 0;
+    }
+    Warn("source routing", entry.spec, AddSourceRouting(*captured->netns));
+    entry.captured = *std::move(captured);
+    entry.reason = "adopted from an earlier agent";
+    RETURN_IF_ERROR(ActivatePod(dataplane_, *entry.captured, entry.ips, entry.flags));
+    zds_.Hold(Held(entry));
+    entry.state = PodState::kEnrolled;
+    entries_.emplace(pod.uid, std::move(entry));
+  }
+  ClearOrphans();
+  if (!entries_.empty()) Logger("enroll")->info("adopted pods={}", entries_.size());
+  return absl::OkStatus();
+}
+
+void Enroller::ClearOrphans() {
+  std::set<uint64_t> cookies;
+  for (const auto& [uid, entry] : entries_) cookies.insert(entry.captured->cookie);
+  for (const std::string& uid : dataplane_.AttachedUids()) {
+    if (!entries_.contains(uid)) (void)dataplane_.DetachLookup(uid);
+  }
+  for (const auto& [ip, pod] : dataplane_.Pods()) {
+    if (!cookies.contains(pod.netns_cookie)) (void)dataplane_.ErasePod(ip, pod.netns_cookie);
+  }
+  for (const uint64_t cookie : dataplane_.Cookies()) {
+    if (!cookies.contains(cookie)) (void)dataplane_.EraseNetns(cookie);
+  }
+}
+
+void Enroller::SetPods(const std::map<std::string, PodSpec>& pods) {
+  for (auto it = entries_.begin(); it != entries_.end();) {
+    if (pods.contains(it->first)) {
+      ++it;
+      continue;
+    }
+    if (it->second.captured) Unenrol(it->second);
+    it = entries_.erase(it);
+  }
+  for (const auto& [uid, spec] : pods) {
+    Entry& entry = entries_[uid];
+    if (entry.spec == spec) continue;
+    entry.spec = spec;
+    if (!spec.netns_path.empty()) entry.netns_path = spec.netns_path;
+    if (!spec.ips.empty()) entry.ips = spec.ips;
+    Reconcile(entry);
+  }
+  StringSet annotated;
+  for (const auto& [uid, entry] : entries_) {
+    if (entry.state != PodState::kNotEnrolled) annotated.insert(entry.spec.FullName());
+  }
+  if (const absl::Status status = annotator_.ClearOthers(annotated); !status.ok()) {
+    Logger("enroll")->warn("annotations: {}", Describe(status));
+  }
+}
+
+void Enroller::Reconcile(Entry& entry) {
+  const Decision decision = Decide(entry.spec, options_.decision);
+  if (!decision.enrol) {
+    if (entry.captured) Unenrol(entry);
+    entry.state = PodState::kNotEnrolled;
+    entry.reason = decision.reason;
+    entry.retry_at = absl::InfiniteFuture();
+    return;
+  }
+  if (entry.captured && InAnotherNetns(*entry.captured, entry.netns_path)) Unenrol(entry);
+  if (entry.captured) {
+    Update(entry);
+    return;
+  }
+  if (const absl::Status status = Enrol(entry, decision.reason); !status.ok()) SetPending(entry, status);
+}
+
+absl::Status Enroller::Enrol(Entry& entry, const std::string& reason) {
+  if (entry.netns_path.empty()) return Unavailable("its network namespace is not known yet");
+  if (zds_.connected() == 0) return Unavailable("no ztunnel is connected");
+  ASSIGN_OR_RETURN(entry.captured, PreparePod(dataplane_, entry.spec.uid, entry.netns_path));
+  // From here a crash finds the pod in the state file, and its capture is taken up, never forgotten.
+  Save();
+  if (const absl::Status status = ServeAndActivate(entry); !status.ok()) {
+    Unenrol(entry);
+    return status;
+  }
+  entry.reason = reason;
+  SetEnrolled(entry);
+  return absl::OkStatus();
+}
+
+absl::Status Enroller::ServeAndActivate(Entry& entry) {
+  RETURN_IF_ERROR(zds_.Add(Held(entry)));
+  RETURN_IF_ERROR(EnsureListener(entry));
+  entry.flags = FlagsOf(entry.spec);
+  return ActivatePod(dataplane_, *entry.captured, entry.ips, entry.flags);
+}
+
+// A ztunnel that had the pod before the programs were loaded says yes without listening anew, and the
+// kernel does not know its listener. Taking the pod away and giving it again makes it listen.
+absl::Status Enroller::EnsureListener(Entry& entry) {
+  if (dataplane_.HasListener(entry.captured->cookie)) return absl::OkStatus();
+  RETURN_IF_ERROR(zds_.Remove(entry.spec.uid));
+  RETURN_IF_ERROR(zds_.Add(Held(entry)));
+  if (!dataplane_.HasListener(entry.captured->cookie)) {
+    Logger("enroll")->warn("ztunnel does not listen for plain text; it will be refused pod={}",
+                           entry.spec.FullName());
+  }
+  return absl::OkStatus();
+}
+
+void Enroller::Unenrol(Entry& entry) {
+  Warn("un-enrol", entry.spec, ReleasePod(dataplane_, *entry.captured));
+  Warn("un-enrol: tell ztunnel", entry.spec, zds_.Remove(entry.spec.uid));
+  entry.captured.reset();
+  Save();
+  Warn("un-enrol: annotation", entry.spec, annotator_.Clear(entry.spec.ns, entry.spec.name));
+  if (entry.state == PodState::kEnrolled) Logger("enroll")->info("un-enrolled pod={}", entry.spec.FullName());
+  entry.state = PodState::kNotEnrolled;
+}
+
+void Enroller::Update(Entry& entry) {
+  entry.reason = Decide(entry.spec, options_.decision).reason;
+  entry.flags = FlagsOf(entry.spec);
+  const absl::Status status = ActivatePod(dataplane_, *entry.captured, entry.ips, entry.flags);
+  Warn("update", entry.spec, status);
+  if (entry.state == PodState::kEnrolled) {
+    Warn("annotation", entry.spec, annotator_.Set(entry.spec.ns, entry.spec.name, "enabled"));
+  }
+}
+
+void Enroller::SetPending(Entry& entry, const absl::Status& why) {
+  const std::string reason(MessageOf(why));
+  if (entry.state != PodState::kPending || entry.reason != reason) {
+    Logger("enroll")->warn("pending pod={}: {}", entry.spec.FullName(), reason);
+    Warn("annotation", entry.spec, annotator_.Set(entry.spec.ns, entry.spec.name, "pending"));
+  }
+  entry.state = PodState::kPending;
+  entry.reason = reason;
+  entry.backoff = std::clamp(entry.backoff * 2, kFirstBackoff, kMaxBackoff);
+  entry.retry_at = absl::Now() + entry.backoff;
+}
+
+void Enroller::SetEnrolled(Entry& entry) {
+  entry.state = PodState::kEnrolled;
+  entry.backoff = absl::ZeroDuration();
+  entry.retry_at = absl::InfiniteFuture();
+  Warn("annotation", entry.spec, annotator_.Set(entry.spec.ns, entry.spec.name, "enabled"));
+  Logger("enroll")->info("enrolled pod={} uid={} cookie={} strict={}", entry.spec.FullName(),
+                         entry.spec.uid, entry.captured->cookie, entry.flags.strict);
+}
+
+absl::Status Enroller::OnCniAdd(const CniEvent& event) {
+  const auto it = std::ranges::find_if(entries_, [&](const auto& item) {
+    return item.second.spec.ns == event.pod_namespace && item.second.spec.name == event.pod_name;
+  });
+  if (it == entries_.end()) {
+    return NotFound("pod {}/{} is not known on this node", event.pod_namespace, event.pod_name);
+  }
+  Entry& entry = it->second;
+  entry.netns_path = event.netns_path;
+  if (!event.ips.empty()) entry.ips = event.ips;
+  const Decision decision = Decide(entry.spec, options_.decision);
+  if (!decision.enrol) {
+    Reconcile(entry);
+    return absl::OkStatus();
+  }
+  if (entry.captured) {
+    // The same pod in another sandbox, or the sandbox that is enrolled already.
+    ASSIGN_OR_RETURN(const Netns netns, Netns::Open(event.netns_path));
+    ASSIGN_OR_RETURN(const uint64_t inode, netns.Inode());
+    if (inode == entry.captured->netns_inode) {
+      entry.captured->netns_path = event.netns_path;
+      Update(entry);
+      if (entry.state == PodState::kEnrolled) return absl::OkStatus();
+      return Unavailable("pod {} is not served yet: {}", entry.spec.FullName(), entry.reason);
+    }
+    Unenrol(entry);
+  }
+  const absl::Status status = Enrol(entry, decision.reason);
+  if (!status.ok()) SetPending(entry, status);
+  return WithContext(status, "enrol pod " + entry.spec.FullName());
+}
+
+absl::Duration Enroller::Tick() {
+  const absl::Time now = absl::Now();
+  const bool refresh = now >= next_refresh_;
+  if (refresh) next_refresh_ = now + kRefreshEvery;
+  absl::Time next = next_refresh_;
+  for (auto& [uid, entry] : entries_) {
+    if (entry.captured && entry.state == PodState::kPending &&
+        dataplane_.HasListener(entry.captured->cookie)) {
+      entry.reason = Decide(entry.spec, options_.decision).reason;
+      SetEnrolled(entry);
+    }
+    if (entry.retry_at <= now) {
+      if (entry.captured) {
+        entry.retry_at = now + absl::Seconds(1);
+      } else {
+        Reconcile(entry);
+      }
+    }
+    if (refresh && entry.captured) {
+      Warn("refresh", entry.spec, ActivatePod(dataplane_, *entry.captured, entry.ips, entry.flags));
+    }
+    next = std::min(next, entry.retry_at);
+  }
+  return std::max(next - absl::Now(), absl::Milliseconds(1));
+}
+
+void Enroller::OnSnapshotAck(const std::string& uid, const absl::Status& status) {
+  const auto it = entries_.find(uid);
+  if (it == entries_.end() || !it->second.captured) return;
+  if (status.ok()) return;
+  // ztunnel tries that pod again by itself; Tick() sees its listener come.
+  SetPending(it->second, status);
+  it->second.retry_at = absl::Now() + absl::Seconds(1);
+}
+
+void Enroller::OnConnections(int connected) {
+  if (connected == 0) return;
+  for (auto& [uid, entry] : entries_) {
+    if (entry.captured && entry.state == PodState::kEnrolled) {
+      Warn("listener", entry.spec, EnsureListener(entry));
+    } else if (!entry.captured && entry.state == PodState::kPending) {
+      entry.backoff = absl::ZeroDuration();
+      Reconcile(entry);
+    }
+  }
+}
+
+std::vector<PodReport> Enroller::Report() const {
+  std::vector<PodReport> report;
+  for (const auto& [uid, entry] : entries_) {
+    PodReport pod{.spec = entry.spec, .state = entry.state, .reason = entry.reason};
+    pod.spec.ips = entry.ips;
+    pod.spec.netns_path = entry.netns_path;
+    pod.listener = entry.captured && dataplane_.HasListener(entry.captured->cookie);
+    report.push_back(std::move(pod));
+  }
+  return report;
+}
+
+CaptureFlags Enroller::FlagsOf(const PodSpec& spec) const {
+  return {.strict = spec.strict,
+          .bypass_inbound = BypassesInbound(spec),
+          .dns = WantsDnsCapture(spec, options_.dns_capture)};
+}
+
+zds::HeldPod Enroller::Held(const Entry& entry) const {
+  return {.info = {.uid = entry.spec.uid,
+                   .name = entry.spec.name,
+                   .ns = entry.spec.ns,
+                   .service_account = entry.spec.service_account},
+          .netns = entry.captured->netns};
+}
+
+void Enroller::Save() {
+  std::vector<SavedPod> pods;
+  for (const auto& [uid, entry] : entries_) {
+    if (!entry.captured) continue;
+    pods.push_back({.uid = uid,
+                    .name = entry.spec.name,
+                    .ns = entry.spec.ns,
+                    .service_account = entry.spec.service_account,
+                    .netns_path = entry.captured->netns_path,
+                    .cookie = entry.captured->cookie,
+                    .ips = entry.ips});
+  }
+  if (const absl::Status status = SaveState(options_.state_file, pods); !status.ok()) {
+    Logger("enroll")->error("{}", Describe(status));
+  }
+}
+
+}  // namespace mesh::node

@@ -1,0 +1,97 @@
+// Keeps the pods of this node in the state that their labels ask for.
+//
+// Order for one pod: namespace and routing prepared, ztunnel told and its answer awaited, then capture
+// switched on, then the annotation. So a running pod is never captured before somebody serves it, and a
+// new one does not start before it is captured. What fails is undone and tried again, 5 ms at first, 5 s
+// at most. One pod's failure is that pod's alone.
+//
+// Owner: the node's main. Thread: one. Blocks for as long as ztunnel takes to answer, 5 s at most.
+#pragma once
+
+#include <absl/status/status.h>
+#include <absl/time/time.h>
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/node/bpf/dataplane.h"
+#include "agent/node/cni/event.h"
+#include "agent/node/decision.h"
+#include "agent/node/enroll/annotations.h"
+#include "agent/node/enroll/pod_capture.h"
+#include "agent/node/pod.h"
+#include "agent/node/zds/server.h"
+
+namespace mesh::node {
+
+enum class PodState { kNotEnrolled, kPending, kEnrolled };
+std::string_view NameOf(PodState state);  // "enrolled"
+
+struct PodReport {
+  PodSpec spec;
+  PodState state = PodState::kNotEnrolled;
+  std::string reason;
+  bool listener = false;  // ztunnel's inbound listener is known to the kernel
+};
+
+struct EnrollerOptions {
+  DecisionOptions decision;
+  bool dns_capture = true;
+  std::string state_file;
+};
+
+class Enroller {
+ public:
+  Enroller(EnrollerOptions options, Dataplane& dataplane, zds::Server& zds, Annotator& annotator);
+
+  // Takes up what an earlier agent enrolled, and clears what it left half done. Once, before the rest.
+  absl::Status Restore();
+  // Every pod of this node by uid, as its source has it now. Others are un-enrolled.
+  void SetPods(const std::map<std::string, PodSpec>& pods);
+  // A sandbox was made. NotFound: the source does not know the pod (yet). Ok: enrolled, or not to be.
+  absl::Status OnCniAdd(const CniEvent& event);
+  // Retries what is due and looks for changed addresses. Returns when to come again.
+  absl::Duration Tick();
+  void OnSnapshotAck(const std::string& uid, const absl::Status& status);
+  // The number of connected ztunnels changed.
+  void OnConnections(int connected);
+
+  std::vector<PodReport> Report() const;
+
+ private:
+  struct Entry {
+    PodSpec spec;
+    std::string netns_path;
+    PodState state = PodState::kNotEnrolled;
+    std::string reason;
+    std::optional<CapturedPod> captured;
+    CaptureFlags flags;
+    std::vector<IpAddress> ips;
+    absl::Duration backoff = absl::ZeroDuration();
+    absl::Time retry_at = absl::InfiniteFuture();
+  };
+
+  void Reconcile(Entry& entry);
+  absl::Status Enrol(Entry& entry, const std::string& reason);
+  absl::Status ServeAndActivate(Entry& entry);
+  absl::Status EnsureListener(Entry& entry);
+  void Unenrol(Entry& entry);
+  void Update(Entry& entry);
+  void SetPending(Entry& entry, const absl::Status& why);
+  void SetEnrolled(Entry& entry);
+  CaptureFlags FlagsOf(const PodSpec& spec) const;
+  zds::HeldPod Held(const Entry& entry) const;
+  void Save();
+  void ClearOrphans();
+
+  const EnrollerOptions options_;
+  Dataplane& dataplane_;
+  zds::Server& zds_;
+  Annotator& annotator_;
+  std::map<std::string, Entry> entries_;  // by uid
+  absl::Time next_refresh_ = absl::InfinitePast();
+};
+
+}  // namespace mesh::node

@@ -4,13 +4,17 @@
 #include <absl/time/time.h>
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "ztunnel/core/net/socket.h"
 
 namespace mesh::tunnel {
 
 struct Config {
-  // Ports inside each pod's network namespace. 0 asks for any (tests): see Worker::PortsForTest.
+  // Ports inside each pod's network namespace; hbone_port is where peers are reached, too.
   uint16_t outbound_port = 15001;
   uint16_t inbound_plaintext_port = 15006;
   uint16_t hbone_port = 15008;
@@ -54,6 +58,10 @@ struct Config {
   // to wait behind. 0: no cap.
   uint32_t tunnel_unsent_bytes = 512 << 10;
   std::string tunnel_congestion_control;  // empty: the system's
+
+  // How to learn where a captured connection wanted to go; nothing when it was not captured.
+  std::function<std::optional<SocketAddress>(const net::Socket&)> original_destination =
+      [](const net::Socket& socket) { return socket.OriginalDestination(); };
 
   // Limits of one worker in one pod; above them a connection is refused with reason `limit`.
   size_t max_connections_per_pod = 100'000;

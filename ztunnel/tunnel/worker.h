@@ -11,46 +11,18 @@
 
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "ztunnel/base/async/event_loop.h"
-#include "ztunnel/base/ip.h"
-#include "ztunnel/base/netns.h"
 #include "ztunnel/core/identity/certificate_manager.h"
 #include "ztunnel/core/state/mesh_state.h"
 #include "ztunnel/core/telemetry/telemetry.h"
 #include "ztunnel/tunnel/config.h"
+#include "ztunnel/tunnel/pod.h"
 
 namespace mesh::tunnel {
-
-// A pod of this node, as the node agent describes it. Immutable, shared by workers.
-struct Pod {
-  std::string uid;
-  std::string name;
-  std::string ns;
-  std::string service_account;
-  std::string trust_domain = "cluster.local";
-  std::shared_ptr<const Netns> netns;
-
-  identity::Identity Identity() const { return {trust_domain, ns, service_account}; }
-};
-using PodRef = std::shared_ptr<const Pod>;
-
-// For dumps: one live application connection.
-struct ActiveConnection {
-  std::string pod_uid;
-  telemetry::Direction direction = telemetry::Direction::kOutbound;
-  SocketAddress src;
-  SocketAddress original_dst;
-  SocketAddress actual_dst;
-  bool hbone = false;     // bytes travel in a tunnel
-  std::string authority;  // of the tunnel's stream; empty without
-  uint64_t received_bytes = 0;  // client to server
-  uint64_t sent_bytes = 0;      // server to client
-};
 
 class Worker {
  public:
@@ -85,13 +57,6 @@ class Worker {
   std::vector<ActiveConnection> ActiveConnections() const;
   size_t pods() const;         // enrolled, without those that drain
   size_t connections() const;  // live, all pods
-
-  struct Ports {
-    uint16_t outbound = 0;
-    uint16_t inbound_plaintext = 0;
-    uint16_t hbone = 0;
-  };
-  std::optional<Ports> PortsForTest(std::string_view uid) const;
 
  private:
   class Impl;

@@ -81,6 +81,26 @@ class Event {
   bool set_ = false;
 };
 
+// Goes on from the top of the stack, in the same turn.
+class Yield final : public Deferred {
+ public:
+  explicit Yield(EventLoop& loop) : loop_(loop) {}
+  Yield(const Yield&) = delete;
+  Yield& operator=(const Yield&) = delete;
+  ~Yield() override { loop_.CancelDefer(*this); }
+  bool await_ready() const { return false; }
+  void await_suspend(std::coroutine_handle<> handle) {
+    handle_ = handle;
+    loop_.Defer(*this);
+  }
+  void await_resume() {}
+  void RunDeferred() override { handle_.resume(); }
+
+ private:
+  EventLoop& loop_;
+  std::coroutine_handle<> handle_;
+};
+
 class Sleep {
  public:
   Sleep(EventLoop& loop, absl::Duration duration) : loop_(loop), duration_(duration) {}

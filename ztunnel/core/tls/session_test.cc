@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "ztunnel/core/tls/test_certs.h"
+#include "ztunnel/core/identity/local_authority.h"
 
 namespace mesh::tls {
 namespace {
@@ -39,8 +39,8 @@ Pair Make(identity::CertificateRef client, identity::CertificateRef server,
 }
 
 TEST(TlsSession, BothSidesLearnWhoTheOtherIs) {
-  TestCa ca;
-  Pair pair = Make(ca.Certificate(kClient), ca.Certificate(kServer), {kOther, kServer});
+  identity::LocalAuthority ca;
+  Pair pair = Make(*ca.Issue(kClient), *ca.Issue(kServer), {kOther, kServer});
   pair.Run();
   ASSERT_TRUE(pair.client_status.ok()) << pair.client_status;
   ASSERT_TRUE(pair.server_status.ok()) << pair.server_status;
@@ -66,8 +66,8 @@ TEST(TlsSession, BothSidesLearnWhoTheOtherIs) {
 }
 
 TEST(TlsSession, ClientRefusesAnotherServer) {
-  TestCa ca;
-  Pair pair = Make(ca.Certificate(kClient), ca.Certificate(kServer), {kOther});
+  identity::LocalAuthority ca;
+  Pair pair = Make(*ca.Issue(kClient), *ca.Issue(kServer), {kOther});
   pair.Run();
   EXPECT_EQ(pair.client_status.code(), absl::StatusCode::kUnauthenticated);
   EXPECT_TRUE(pair.client->IdentityMismatch());
@@ -75,21 +75,21 @@ TEST(TlsSession, ClientRefusesAnotherServer) {
 }
 
 TEST(TlsSession, ServerRefusesAnotherTrustDomainAndStrangers) {
-  TestCa ca, stranger;
-  Pair foreign = Make(ca.Certificate(kForeign), ca.Certificate(kServer), {kServer});
+  identity::LocalAuthority ca, stranger;
+  Pair foreign = Make(*ca.Issue(kForeign), *ca.Issue(kServer), {kServer});
   foreign.Run();
   EXPECT_TRUE(foreign.server->IdentityMismatch());
   EXPECT_FALSE(foreign.server_status.ok());
 
-  Pair unknown = Make(stranger.Certificate(kClient), ca.Certificate(kServer), {kServer});
+  Pair unknown = Make(*stranger.Issue(kClient), *ca.Issue(kServer), {kServer});
   unknown.Run();
   EXPECT_FALSE(unknown.client_status.ok());
   EXPECT_FALSE(unknown.server->established());
 }
 
 TEST(TlsSession, NoiseIsAnErrorNotACrash) {
-  TestCa ca;
-  auto server = *Session::Server(ca.Certificate(kServer));
+  identity::LocalAuthority ca;
+  auto server = *Session::Server(*ca.Issue(kServer));
   net::Buffer plain, out;
   const std::string noise = "GET / HTTP/1.1\r\n\r\n";
   EXPECT_FALSE(server->Open(std::as_bytes(std::span(noise)), plain, out).ok());

@@ -1,0 +1,162 @@
+#include "ztunnel/base/async/event.h"
+#include "ztunnel/base/status.h"
+#include "ztunnel/core/hbone/headers.h"
+#include "ztunnel/core/net/connect.h"
+#include "ztunnel/tunnel/serve.h"
+
+namespace mesh::tunnel {
+namespace {
+
+using telemetry::WithReason;
+
+// A refusal: what the peer is told, and why.
+struct Refusal {
+  const char* status = nullptr;  // null: none
+  absl::Status why;
+};
+
+Refusal Refuse(const char* status, mesh_reason reason, absl::Status why) {
+  return {status, WithReason(std::move(why), reason)};
+}
+
+// The port that a service's port means at this pod; 0 when it has none.
+uint16_t PortAt(const state::Workload& workload, const state::Service& service, uint16_t port) {
+  const auto mine = workload.services.find(service.Key());
+  if (mine != workload.services.end()) {
+    if (const auto it = mine->second.find(port); it != mine->second.end() && it->second != 0) return it->second;
+  }
+  const auto it = service.ports.find(port);
+  return it == service.ports.end() ? 0 : it->second;
+}
+
+// Only the port is the peer's choice: the connection goes to the pod that it came to.
+Refusal TargetOf(const WorkerCore& core, const state::Workload& workload, const hbone::Authority& authority,
+                 const SocketAddress& local, SocketAddress& target) {
+  target.ip = local.ip;
+  if (const auto* address = std::get_if<SocketAddress>(&authority)) {
+    if (address->ip != local.ip) {
+      return Refuse("400", MESH_REASON_BAD_REQUEST,
+                    Invalid("authority {} is not this pod ({})", address->ToString(), local.ip.ToString()));
+    }
+    target.port = address->port;
+  } else {
+    const auto& name = std::get<hbone::HostPort>(authority);
+    const state::ServiceRef service = core.state->FindServiceByHostname(name.host, workload.ns, workload.ns);
+    if (!service) {
+      return Refuse("503", MESH_REASON_UNKNOWN_DESTINATION, NotFound("service {:?} is not known", name.host));
+    }
+    if (!workload.services.contains(service->Key())) {
+      return Refuse("400", MESH_REASON_BAD_REQUEST,
+                    Invalid("this pod is no endpoint of service {}", service->Key()));
+    }
+    target.port = PortAt(workload, *service, name.port);
+    if (target.port == 0) {
+      return Refuse("503", MESH_REASON_SERVICE_PORT_UNKNOWN,
+                    NotFound("service {} has no port {}", service->Key(), name.port));
+    }
+  }
+  if (core.IsIllegalPort(target.port)) {
+    return Refuse("503", MESH_REASON_ILLEGAL_PORT, PermissionDenied("port {} is the mesh's own", target.port));
+  }
+  return {};
+}
+
+telemetry::ConnectionInfo InfoOf(const WorkerCore& core, const PodRuntime& pod, const TunnelRequest& request,
+                                 const state::WorkloadRef& workload, const SocketAddress& target) {
+  telemetry::ConnectionInfo info;
+  info.reporter = telemetry::Reporter::kDestination;
+  info.src = request.peer;
+  info.dst = request.local;
+  info.hbone_authority = h2::Find(request.headers, ":authority");
+  info.original_dst = target;
+  info.source = core.state->FindWorkload(core.config.network, request.peer.ip);
+  // An address may have been another's a moment ago; the certificate does not lie.
+  if (info.source && info.source->Identity() != request.identity) info.source = nullptr;
+  if (!info.source) info.source_baggage = hbone::ParseBaggage(request.headers);
+  info.source_identity = request.identity;
+  info.destination = workload;
+  info.destination_identity = workload->Identity();
+  info.destination_service =
+      GuessService(*core.state, *workload, target.port,
+                   hbone::ParseForwardedHost(h2::Find(request.headers, "forwarded")));
+  info.mutual_tls = true;
+  info.pod_uid = pod.pod->uid;
+  return info;
+}
+
+base::Task<absl::Status> Deliver(WorkerCore& core, PodRuntime& pod, LiveConnection& live, TunnelRelay& relay,
+                                 const state::Workload& workload, SocketAddress source, SocketAddress target) {
+  net::ConnectTarget app;
+  app.netns = pod.pod->netns.get();
+  app.address = target;
+  if (core.config.original_source && source.ip != target.ip) {
+    app.source = source.ip;
+    app.mark = core.config.packet_mark;
+  }
+  app.timeout = core.config.connect_timeout;
+  app.options = core.AppSocketOptions();
+  net::ConnectResult connected = co_await net::Connect(core.loop, std::move(app));
+  if (connected.error != 0) {
+    relay.Refuse({{":status", "503"}});
+    co_return hbone::ConnectFailure(connected.error, target, false);
+  }
+  h2::Headers answer = {{":status", "200"}};
+  if (core.config.response_baggage) answer.push_back({"baggage", hbone::FormatBaggage(workload)});
+  relay.Respond(answer);
+  relay.Start(std::move(connected.socket), Counters{live.record, nullptr});
+  co_return co_await live.Run(relay);
+}
+
+}  // namespace
+
+base::Task<void> ServeStream(WorkerCore& core, PodRuntime& pod, TunnelRequest request,
+                             std::unique_ptr<TunnelRelay> relay) {
+  // The session that delivers this request must have returned before the relay may go.
+  co_await base::Yield(core.loop);
+  LiveConnection live(core, pod, telemetry::Direction::kInbound);
+  live.info.src = request.peer;
+  live.info.hbone = true;
+  live.info.authority = h2::Find(request.headers, ":authority");
+
+  Refusal refusal;
+  absl::StatusOr<hbone::Authority> authority = hbone::ParseAuthority(live.info.authority);
+  if (h2::Find(request.headers, ":method") != "CONNECT") {
+    refusal = Refuse("400", MESH_REASON_BAD_REQUEST,
+                     Invalid("method {:?} is not CONNECT", h2::Find(request.headers, ":method")));
+  } else if (!authority.ok()) {
+    refusal = Refuse("400", MESH_REASON_BAD_REQUEST, authority.status());
+  }
+  state::WorkloadRef workload;
+  SocketAddress target;
+  if (refusal.status == nullptr) {
+    workload = co_await WaitForWorkload(core, pod.pod);
+    if (!workload) {
+      refusal = Refuse("503", MESH_REASON_UNKNOWN_DESTINATION,
+                       Unavailable("pod {}/{} is not known to the mesh", pod.pod->ns, pod.pod->name));
+    } else {
+      refusal = TargetOf(core, *workload, *authority, request.local, target);
+    }
+  }
+  if (refusal.status != nullptr) {
+    relay->Refuse({{":status", refusal.status}});
+    core.metrics.EarlyFailure(telemetry::Direction::kInbound, request.peer, request.local, refusal.why);
+    co_return;
+  }
+
+  live.info.original_dst = live.info.actual_dst = target;
+  const state::MeshStateRef state = core.state;
+  telemetry::ConnectionRecord record = core.metrics.Open(InfoOf(core, pod, request, workload, target));
+  live.record = &record;
+  live.subject =
+      LiveConnection::Subject{workload, {request.identity, request.peer.ip, target.ip, target.port}};
+  absl::Status status = CheckPolicy(*state, *live.subject);
+  if (!status.ok()) {
+    relay->Refuse({{":status", "401"}});
+  } else {
+    status = co_await Deliver(core, pod, live, *relay, *workload, request.peer, target);
+  }
+  live.record = nullptr;
+  record.Finish(status);
+}
+
+}  // namespace mesh::tunnel

@@ -1,0 +1,220 @@
+#include "ztunnel/base/async/event.h"
+#include "ztunnel/base/status.h"
+#include "ztunnel/core/hbone/headers.h"
+#include "ztunnel/core/net/connect.h"
+#include "ztunnel/tunnel/plain_relay.h"
+#include "ztunnel/tunnel/route.h"
+#include "ztunnel/tunnel/serve.h"
+
+namespace mesh::tunnel {
+namespace {
+
+using telemetry::WithReason;
+
+// A tunnel that a peer closed at the moment we used it is no reason to fail: once more on a new one.
+constexpr int kAttempts = 2;
+
+// What one outbound connection is made of once it is known where it goes.
+struct Outbound {
+  SocketAddress client;  // the application, at its pod's address
+  SocketAddress wanted;
+  state::MeshStateRef state;
+  state::WorkloadRef source;
+  Route route;
+};
+
+telemetry::ConnectionInfo InfoOf(const WorkerCore&, const PodRuntime& pod, const Outbound& out) {
+  const bool tunnel = out.route.kind == Route::Kind::kHbone;
+  telemetry::ConnectionInfo info;
+  info.reporter = telemetry::Reporter::kSource;
+  info.src = out.client;
+  info.dst = out.route.next_hop;
+  info.hbone_authority = out.route.authority;
+  info.original_dst = out.wanted;
+  info.source = out.source;
+  if (tunnel) info.source_identity = pod.pod->Identity();
+  info.destination = out.route.destination;
+  if (tunnel && out.route.destination) info.destination_identity = out.route.destination->Identity();
+  info.destination_service = out.route.service;
+  info.mutual_tls = tunnel;
+  info.pod_uid = pod.pod->uid;
+  return info;
+}
+
+base::Task<absl::Status> Plain(WorkerCore& core, PodRuntime& pod, LiveConnection& live, net::Socket& client,
+                               SocketAddress to) {
+  net::ConnectTarget target;
+  target.netns = pod.pod->netns.get();
+  target.address = to;
+  target.timeout = core.config.connect_timeout;
+  target.options = core.AppSocketOptions();
+  net::ConnectResult connected = co_await net::Connect(core.loop, std::move(target));
+  if (connected.error != 0) co_return hbone::ConnectFailure(connected.error, to, false);
+  PlainRelay relay(core.loop, core.buffers, std::move(client), std::move(connected.socket),
+                   Counters{live.record, nullptr});
+  relay.Start();
+  co_return co_await live.Run(relay);
+}
+
+// Both pods are this process's: the destination's policy is asked here with the source's identity, and
+// the bytes never leave the kernel, so nothing is encrypted.
+base::Task<absl::Status> SameNode(WorkerCore& core, PodRuntime& pod, LiveConnection& live, net::Socket& client,
+                                  const Outbound& out, PodRef destination) {
+  const SocketAddress target = out.route.target;
+  live.subject = LiveConnection::Subject{
+      out.route.destination, {pod.pod->Identity(), out.client.ip, target.ip, target.port}};
+  live.destination_uid = destination->uid;
+  telemetry::ConnectionInfo info = InfoOf(core, pod, out);
+  info.reporter = telemetry::Reporter::kDestination;
+  info.dst = target;
+  info.original_dst = target;
+  info.hbone_authority.clear();
+  info.source_identity = pod.pod->Identity();
+  info.destination_identity = destination->Identity();
+  info.destination_service = out.route.service ? out.route.service
+                                               : GuessService(*out.state, *out.route.destination, target.port, "");
+  info.mutual_tls = true;  // both identities are proved, by the kernel
+  info.pod_uid = destination->uid;
+  telemetry::ConnectionRecord record = core.metrics.Open(std::move(info));
+
+  absl::Status status = CheckPolicy(*out.state, *live.subject);
+  if (status.ok() && core.IsIllegalPort(target.port)) {
+    status = WithReason(PermissionDenied("port {} is the mesh's own", target.port), MESH_REASON_ILLEGAL_PORT);
+  }
+  if (status.ok()) {
+    net::ConnectTarget app;
+    app.netns = destination->netns.get();
+    app.address = target;
+    if (core.config.original_source && out.client.ip != target.ip) {
+      app.source = out.client.ip;
+      app.mark = core.config.packet_mark;
+    }
+    app.timeout = core.config.connect_timeout;
+    app.options = core.AppSocketOptions();
+    net::ConnectResult connected = co_await net::Connect(core.loop, std::move(app));
+    if (connected.error != 0) {
+      status = hbone::ConnectFailure(connected.error, target, false);
+    } else {
+      PlainRelay relay(core.loop, core.buffers, std::move(client), std::move(connected.socket),
+                       Counters{live.record, &record});
+      relay.Start();
+      status = co_await live.Run(relay);
+    }
+  }
+  record.Finish(status);
+  co_return status;
+}
+
+absl::Status Refused(const TunnelRelay& relay) {
+  if (relay.status_code().empty()) {
+    return WithReason(Unavailable("the tunnel's stream ended before an answer (HTTP/2 error {})", relay.close_code()),
+                      MESH_REASON_TUNNEL_REFUSED);
+  }
+  return WithReason(Unavailable("the far end refused the tunnel with status {}", relay.status_code()),
+                    MESH_REASON_TUNNEL_REFUSED);
+}
+
+base::Task<absl::Status> Tunnelled(WorkerCore& core, PodRuntime& pod, LiveConnection& live, net::Socket& client,
+                                   const Outbound& out) {
+  const hbone::PoolKey key{pod.pod->Identity(), out.route.accepted, out.route.next_hop, std::nullopt};
+  const h2::Headers headers = {
+      {":method", "CONNECT"},
+      {":authority", out.route.authority},
+      {"baggage", hbone::FormatBaggage(*out.source)},
+      {"forwarded", hbone::FormatForwarded(out.client, out.route.service ? out.route.service->hostname : "")},
+      {"traceparent", hbone::MakeTraceparent()},
+  };
+  for (int attempt = 1;; ++attempt) {
+    TunnelRelay relay(core.loop, TunnelRelay::AppIs::kClient);
+    absl::StatusOr<hbone::OpenedStream> opened = co_await pod.pool.Open(key, headers, relay);
+    if (!opened.ok()) co_return opened.status();
+    relay.Bind(*opened->connection, opened->id);
+    // The far end answers when its application did: its own deadline comes first.
+    const bool answered = co_await relay.Answered().Wait(core.config.connect_timeout + absl::Seconds(5));
+    if (!answered) {
+      co_return WithReason(DeadlineExceeded("no answer to the tunnel request"), MESH_REASON_CONNECT_TIMEOUT);
+    }
+    if (relay.status_code() == "200") {
+      relay.Start(std::move(client), Counters{live.record, nullptr});
+      co_return co_await live.Run(relay);
+    }
+    const bool unanswered = relay.status_code().empty();
+    const bool stale = opened->reused || relay.close_code() == h2::kRefusedStream;
+    if (!(unanswered && stale) || attempt >= kAttempts) co_return Refused(relay);
+  }
+}
+
+base::Task<absl::Status> Proxy(WorkerCore& core, PodRuntime& pod, LiveConnection& live, net::Socket& client,
+                               const Outbound& out) {
+  const Route& route = out.route;
+  PodRef local;
+  if (route.destination && !route.via_waypoint && !core.config.force_encryption &&
+      !route.destination->application_tunnel) {
+    local = core.FindLocalPod(*route.destination);
+  }
+  if (local) co_return co_await SameNode(core, pod, live, client, out, local);
+  if (route.kind == Route::Kind::kHbone) co_return co_await Tunnelled(core, pod, live, client, out);
+  co_return co_await Plain(core, pod, live, client, route.next_hop);
+}
+
+// Fills `out`; an error means that no context is known and nothing was counted.
+base::Task<absl::Status> Prepare(WorkerCore& core, PodRuntime& pod, const net::Socket& client, Outbound& out) {
+  out.client = client.PeerAddress().value_or(SocketAddress());
+  const std::optional<SocketAddress> wanted = core.config.original_destination(client);
+  if (!wanted) {
+    out.wanted = client.LocalAddress().value_or(SocketAddress());
+    co_return WithReason(FailedPrecondition("not a captured connection"), MESH_REASON_LOOP);
+  }
+  out.wanted = *wanted;
+  if (wanted->ip.IsLoopback() && core.IsIllegalPort(wanted->port)) {
+    co_return WithReason(FailedPrecondition("destination {} is the proxy itself", wanted->ToString()),
+                         MESH_REASON_LOOP);
+  }
+  out.source = co_await WaitForWorkload(core, pod.pod);
+  if (!out.source) {
+    co_return WithReason(Unavailable("pod {}/{} is not known to the mesh", pod.pod->ns, pod.pod->name),
+                         MESH_REASON_UNKNOWN_SOURCE);
+  }
+  out.state = core.state;
+  // Capture rewrites the destination to loopback, and with it the source that the kernel picks.
+  if (out.client.ip.IsLoopback()) {
+    if (const auto ip = AddressFor(*out.source, out.wanted.ip)) out.client.ip = *ip;
+  }
+  absl::StatusOr<Route> route = ResolveOutbound(
+      {*out.state, *out.source, out.wanted, core.config.network, core.config.hbone_port}, core.random);
+  if (!route.ok()) {
+    // The service is known all the same: such failures are counted with it.
+    out.route.next_hop = out.wanted;
+    out.route.service = out.state->FindServiceByVip(core.config.network, out.wanted.ip, out.source->ns);
+    co_return route.status();
+  }
+  out.route = *std::move(route);
+  co_return absl::OkStatus();
+}
+
+}  // namespace
+
+base::Task<void> ServeOutbound(WorkerCore& core, PodRuntime& pod, net::Socket client) {
+  LiveConnection live(core, pod, telemetry::Direction::kOutbound);
+  Outbound out;
+  absl::Status status = co_await Prepare(core, pod, client, out);
+  live.info.src = out.client;
+  live.info.original_dst = out.wanted;
+  if (!status.ok() && !out.state) {
+    core.metrics.EarlyFailure(telemetry::Direction::kOutbound, out.client, out.wanted, status);
+    client.Reset();
+    co_return;
+  }
+  live.info.actual_dst = out.route.next_hop;
+  live.info.hbone = out.route.kind == Route::Kind::kHbone;
+  live.info.authority = out.route.authority;
+  telemetry::ConnectionRecord record = core.metrics.Open(InfoOf(core, pod, out));
+  live.record = &record;
+  if (status.ok()) status = co_await Proxy(core, pod, live, client, out);
+  live.record = nullptr;
+  // Whatever it was, the application sees it at once.
+  if (!status.ok()) client.Reset();
+  record.Finish(status);
+}
+
+}  // namespace mesh::tunnel

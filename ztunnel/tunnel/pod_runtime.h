@@ -1,0 +1,58 @@
+// One pod on one worker: its listeners, tunnels and the tasks of its connections.
+//
+// Owner: WorkerCore. Destroying it closes everything at once.
+#pragma once
+
+#include <list>
+#include <memory>
+#include <optional>
+
+#include "ztunnel/base/async/task_set.h"
+#include "ztunnel/core/hbone/pool.h"
+#include "ztunnel/core/net/listener.h"
+#include "ztunnel/tunnel/worker_core.h"
+
+namespace mesh::tunnel {
+
+class ServerTunnel;
+
+class PodRuntime final : public base::Deferred {
+ public:
+  PodRuntime(WorkerCore& core, PodRef pod);
+  ~PodRuntime() override;
+
+  absl::Status Listen();
+  // No new connections; tunnels say GOAWAY; what is there goes on.
+  void Drain();
+  // Nothing is left of what Drain left.
+  bool Idle() const;
+
+  void AddTunnel(net::Socket socket, std::unique_ptr<tls::Session> tls);
+  void TunnelClosed(ServerTunnel& tunnel);
+  void Spawn(base::Task<void> task) { tasks_.Start(std::move(task)); }
+
+  WorkerCore& core;
+  const PodRef pod;
+  std::list<LiveConnection*> live;
+
+ private:
+  using Serve = base::Task<void> (*)(WorkerCore&, PodRuntime&, net::Socket);
+  absl::Status ListenOn(std::optional<net::Listener>& listener, uint16_t port, bool transparent, Serve serve);
+  void Accept(net::Socket socket, Serve serve);
+  void RunDeferred() override;
+
+  std::optional<net::Listener> outbound_;
+  std::optional<net::Listener> plaintext_;
+  std::optional<net::Listener> hbone_;
+  std::list<std::unique_ptr<ServerTunnel>> tunnels_;
+  std::list<std::unique_ptr<ServerTunnel>> dead_tunnels_;
+  bool draining_ = false;
+
+ public:
+  hbone::Pool pool;
+
+ private:
+  base::TaskSet tasks_;  // ends first: tasks use all of the above
+};
+
+}  // namespace mesh::tunnel

@@ -1,0 +1,30 @@
+// A peer's tunnel to one of our pods: turns each request into a task of the pod.
+#pragma once
+
+#include <memory>
+
+#include "ztunnel/core/hbone/connection.h"
+#include "ztunnel/tunnel/pod_runtime.h"
+
+namespace mesh::tunnel {
+
+class ServerTunnel final : public hbone::Connection::Owner {
+ public:
+  ServerTunnel(WorkerCore& core, PodRuntime& pod, net::Socket socket, std::unique_ptr<tls::Session> tls);
+
+  hbone::Connection& connection() { return connection_; }
+
+ private:
+  void OnOpen(hbone::Connection&) override { opened_ = true; }
+  h2::StreamHandler* OnRequest(hbone::Connection& connection, int32_t stream, h2::Headers headers) override;
+  void OnClosed(hbone::Connection& connection, const absl::Status& status) override;
+
+  WorkerCore& core_;
+  PodRuntime& pod_;
+  const SocketAddress peer_;
+  const SocketAddress local_;
+  bool opened_ = false;
+  hbone::Connection connection_;
+};
+
+}  // namespace mesh::tunnel

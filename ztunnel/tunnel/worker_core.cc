@@ -1,0 +1,106 @@
+#include "ztunnel/tunnel/worker_core.h"
+
+#include "ztunnel/base/async/event.h"
+#include "ztunnel/base/status.h"
+#include "ztunnel/tunnel/pod_runtime.h"
+
+namespace mesh::tunnel {
+
+WorkerCore::WorkerCore(base::EventLoop& l, Config c, identity::CertificateManager& m,
+                       telemetry::WorkerMetrics& t)
+    : loop(l), config(std::move(c)), certificates(m), metrics(t) {}
+
+WorkerCore::~WorkerCore() {
+  // One by one: a pod's tasks look at the others.
+  draining.clear();
+  while (!pods.empty()) pods.erase(pods.begin());
+}
+
+PodRef WorkerCore::FindLocalPod(const state::Workload& workload) const {
+  const auto it = by_name.find(workload.ns + "/" + workload.name);
+  if (it == by_name.end() || it->second->service_account != workload.service_account) return nullptr;
+  return it->second;
+}
+
+state::WorkloadRef WorkerCore::WorkloadOf(const Pod& pod) const {
+  return state == nullptr ? nullptr : state->FindPod(pod.ns, pod.name, pod.service_account);
+}
+
+bool WorkerCore::IsIllegalPort(uint16_t port) const {
+  if (port == 0 || port == config.outbound_port || port == config.inbound_plaintext_port ||
+      port == config.hbone_port) {
+    return true;
+  }
+  return std::find(config.illegal_ports.begin(), config.illegal_ports.end(), port) !=
+         config.illegal_ports.end();
+}
+
+net::SocketOptions WorkerCore::AppSocketOptions() const {
+  net::SocketOptions options;
+  options.keepalive = config.keepalive;
+  options.keepalive_time = config.keepalive_time;
+  options.keepalive_interval = config.keepalive_interval;
+  options.keepalive_retries = config.keepalive_retries;
+  options.user_timeout = config.user_timeout;
+  return options;
+}
+
+net::SocketOptions WorkerCore::TunnelSocketOptions() const {
+  net::SocketOptions options = AppSocketOptions();
+  options.unsent_bytes = config.tunnel_unsent_bytes;
+  options.congestion_control = config.tunnel_congestion_control;
+  return options;
+}
+
+LiveConnection::LiveConnection(WorkerCore& core, PodRuntime& pod, telemetry::Direction direction)
+    : core_(core), list_(pod.live), place_(list_.insert(list_.end(), this)) {
+  info.pod_uid = pod.pod->uid;
+  info.direction = direction;
+  core_.metrics.SocketOpened(direction == telemetry::Direction::kOutbound
+                                 ? telemetry::Reporter::kSource
+                                 : telemetry::Reporter::kDestination);
+}
+
+LiveConnection::~LiveConnection() {
+  list_.erase(place_);
+  core_.metrics.SocketClosed(info.direction == telemetry::Direction::kOutbound
+                                 ? telemetry::Reporter::kSource
+                                 : telemetry::Reporter::kDestination);
+}
+
+base::Task<absl::Status> LiveConnection::Run(Relay& relay) {
+  if (aborted_) relay.Abort(*aborted_);
+  relay_ = &relay;
+  // As long as its applications want; Abort and the owner of the task end it.
+  co_await relay.Done().Wait();
+  relay_ = nullptr;
+  co_return relay.result();
+}
+
+void LiveConnection::Abort(absl::Status status) {
+  if (aborted_) return;
+  aborted_ = std::move(status);
+  if (relay_ != nullptr) relay_->Abort(*aborted_);
+}
+
+absl::Status CheckPolicy(const state::MeshState& state, const LiveConnection::Subject& subject) {
+  const std::vector<authz::PolicyRef> policies = state.PoliciesFor(*subject.destination);
+  const authz::Decision decision = authz::Check(policies, subject.connection);
+  if (decision.allowed) return absl::OkStatus();
+  return telemetry::WithReason(
+      PermissionDenied("{} to port {} of {}: {}",
+                       subject.connection.source ? subject.connection.source->ToString() : "plain text",
+                       subject.connection.destination_port, subject.destination->uid, decision.explanation),
+      MESH_REASON_POLICY_DENY);
+}
+
+base::Task<state::WorkloadRef> WaitForWorkload(WorkerCore& core, PodRef pod) {
+  constexpr absl::Duration kStep = absl::Milliseconds(20);
+  for (absl::Duration waited; waited <= core.config.workload_wait; waited += kStep) {
+    if (state::WorkloadRef workload = core.WorkloadOf(*pod)) co_return workload;
+    co_await base::Sleep(core.loop, kStep);
+  }
+  co_return nullptr;
+}
+
+}  // namespace mesh::tunnel

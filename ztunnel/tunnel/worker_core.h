@@ -1,0 +1,87 @@
+// What the parts of one worker share, and the live connections that it can end.
+#pragma once
+
+#include <absl/random/random.h>
+
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "ztunnel/base/async/event_loop.h"
+#include "ztunnel/base/string_map.h"
+#include "ztunnel/core/authz/policy.h"
+#include "ztunnel/core/identity/certificate_manager.h"
+#include "ztunnel/core/net/buffer.h"
+#include "ztunnel/core/net/connect.h"
+#include "ztunnel/core/state/mesh_state.h"
+#include "ztunnel/tunnel/config.h"
+#include "ztunnel/tunnel/pod.h"
+#include "ztunnel/tunnel/relay.h"
+
+namespace mesh::tunnel {
+
+class PodRuntime;
+
+struct WorkerCore {
+  WorkerCore(base::EventLoop& l, Config c, identity::CertificateManager& m, telemetry::WorkerMetrics& t);
+  ~WorkerCore();
+
+  base::EventLoop& loop;
+  const Config config;
+  identity::CertificateManager& certificates;
+  telemetry::WorkerMetrics& metrics;
+  state::MeshStateRef state;
+  net::SharedBuffers buffers;
+  absl::BitGen random;
+  StringMap<std::unique_ptr<PodRuntime>> pods;      // by uid
+  std::list<std::unique_ptr<PodRuntime>> draining;  // removed, with connections left
+
+  // The pod of this process that is this workload; null when it is elsewhere.
+  PodRef FindLocalPod(const state::Workload& workload) const;
+  state::WorkloadRef WorkloadOf(const Pod& pod) const;
+  bool IsIllegalPort(uint16_t port) const;
+  net::SocketOptions AppSocketOptions() const;
+  net::SocketOptions TunnelSocketOptions() const;
+
+  StringMap<PodRef> by_name;  // "namespace/name": enrolled pods
+};
+
+// One application connection from accept to end: in its pod's list, counted, and endable from outside.
+// Lives in the frame of the task that serves it.
+class LiveConnection {
+ public:
+  LiveConnection(WorkerCore& core, PodRuntime& pod, telemetry::Direction direction);
+  ~LiveConnection();
+  LiveConnection(const LiveConnection&) = delete;
+  LiveConnection& operator=(const LiveConnection&) = delete;
+
+  ActiveConnection info;
+  // What policy was asked; re-checked when policies change.
+  struct Subject {
+    state::WorkloadRef destination;
+    authz::Connection connection;
+  };
+  std::optional<Subject> subject;
+  std::string destination_uid;  // same node: the other pod
+  telemetry::ConnectionRecord* record = nullptr;
+
+  // Runs the relay to its end; ended at once when Abort came before.
+  base::Task<absl::Status> Run(Relay& relay);
+  void Abort(absl::Status status);
+
+ private:
+  WorkerCore& core_;
+  std::list<LiveConnection*>& list_;
+  std::list<LiveConnection*>::iterator place_;
+  Relay* relay_ = nullptr;
+  std::optional<absl::Status> aborted_;
+};
+
+// Whether `subject` may connect, by the policies of `state`; the error carries policy_deny.
+absl::Status CheckPolicy(const state::MeshState& state, const LiveConnection::Subject& subject);
+
+// The pod's own workload; waits for it to become known (Config::workload_wait), else null.
+base::Task<state::WorkloadRef> WaitForWorkload(WorkerCore& core, PodRef pod);
+
+}  // namespace mesh::tunnel

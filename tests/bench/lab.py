@@ -51,6 +51,13 @@ def machine_seconds():
     return (user + nice + system + irq + softirq) / TICKS
 
 
+def busy_percent():
+    """How much of all cores was in use during one second of doing nothing."""
+    before = machine_seconds()
+    time.sleep(1)
+    return 100 * (machine_seconds() - before) / os.cpu_count()
+
+
 def rss_kib(pid):
     found = re.search(r"^VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)
     return int(found.group(1)) if found else 0

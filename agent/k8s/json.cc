@@ -38,6 +38,30 @@ std::string MetadataMember(const Json& json, std::string_view name) {
   return metadata != nullptr ? StringMember(*metadata, name) : "";
 }
 
+Json& Child(Json& json, std::string_view name) {
+  return (*json.mutable_struct_value()->mutable_fields())[std::string(name)];
+}
+
+void Set(Json& json, std::string_view name, std::string_view value) {
+  Child(json, name).set_string_value(std::string(value));
+}
+
+void SetNumber(Json& json, std::string_view name, double value) {
+  Child(json, name).set_number_value(value);
+}
+
+void SetBool(Json& json, std::string_view name, bool value) {
+  Child(json, name).set_bool_value(value);
+}
+
+Json& Append(Json& list) { return *list.mutable_list_value()->add_values(); }
+
+Json EmptyList() {
+  Json list;
+  list.mutable_list_value();
+  return list;
+}
+
 std::string_view KindOf(const Json& json) {
   switch (json.kind_case()) {
     case Json::kNumberValue: return "a number";

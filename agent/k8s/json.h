@@ -21,6 +21,14 @@ std::string StringMember(const Json& json, std::string_view name);
 // metadata.NAME.
 std::string MetadataMember(const Json& json, std::string_view name);
 
+// For building: the member, made when absent (and `json` made an object).
+Json& Child(Json& json, std::string_view name);
+void Set(Json& json, std::string_view name, std::string_view value);
+void SetNumber(Json& json, std::string_view name, double value);
+void SetBool(Json& json, std::string_view name, bool value);
+Json& Append(Json& list);  // a new last element of `list`
+Json EmptyList();
+
 // "a string", "a number", for messages.
 std::string_view KindOf(const Json& json);
 

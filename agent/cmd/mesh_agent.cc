@@ -1,0 +1,100 @@
+// mesh-agent: `node` runs on every node, `controller` once (or more) per mesh.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "agent/controller/controller.h"
+#include "ztunnel/base/log.h"
+
+namespace {
+
+using mesh::controller::ControllerOptions;
+
+struct Durations {
+  std::string default_lifetime = "24h";
+  std::string max_lifetime = "2160h";
+  std::string ca_lifetime = "87600h";
+};
+
+bool ParseDuration(const std::string& text, const char* flag, absl::Duration& out) {
+  if (absl::ParseDuration(text, &out) && out > absl::ZeroDuration()) return true;
+  std::fprintf(stderr, "mesh-agent: --%s: \"%s\" is no duration (90s, 15m, 24h)\n", flag,
+               text.c_str());
+  return false;
+}
+
+CLI::App* AddController(CLI::App& app, ControllerOptions& options, Durations& durations) {
+  CLI::App* command = app.add_subcommand("controller", "compile objects, serve xDS, sign certificates");
+  command->add_option("--source-dir", options.source_directories,
+                      "directory of manifests; repeat, later ones are laid over earlier ones")
+      ->required();
+  command->add_option("--status-dir", options.status_directory, "where status patches are written");
+  command->add_option("--xds-address", options.xds_address, "IP:PORT of xDS and signing, TLS")
+      ->capture_default_str();
+  command->add_option("--xds-host", options.xds_hosts, "one more name in the server's certificate");
+  command->add_option("--xds-auth", options.authenticate_xds, "require a token of xDS clients")
+      ->capture_default_str();
+  command->add_option("--http-address", options.http_address, "IP:PORT of /ready /metrics /debug");
+  command->add_option("--ca-dir", options.ca_directory, "CA state; made when empty")->required();
+  command->add_option("--root-cert-out", options.root_cert_out, "file for the root certificates");
+  command->add_option("--token-key", options.token_key_file, "public key (PEM) of node tokens")
+      ->required();
+  command->add_option("--system-namespace", options.settings.system_namespace)->capture_default_str();
+  command->add_option("--root-namespace", options.settings.root_namespace)->capture_default_str();
+  command->add_option("--trust-domain", options.settings.trust_domain)->capture_default_str();
+  command->add_option("--cluster-id", options.settings.cluster_id)->capture_default_str();
+  command->add_option("--cluster-domain", options.settings.cluster_domain)->capture_default_str();
+  command->add_flag("--dry-run-policies", options.settings.dry_run_policies,
+                    "send policies annotated istio.io/dry-run");
+  command->add_option("--default-cert-lifetime", durations.default_lifetime)->capture_default_str();
+  command->add_option("--max-cert-lifetime", durations.max_lifetime)->capture_default_str();
+  command->add_option("--ca-lifetime", durations.ca_lifetime)->capture_default_str();
+  return command;
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app{"Culvert's agent"};
+  app.require_subcommand(1);
+  std::string log_level = "info";
+  bool log_json = false;
+  app.add_option("--log-level", log_level, "trace debug info warn error, or scope=level,...")
+      ->envname("MESH_LOG_LEVEL")
+      ->capture_default_str();
+  app.add_flag("--log-json", log_json, "one JSON object a line");
+  app.fallthrough();
+  ControllerOptions controller;
+  Durations durations;
+  CLI::App* controller_command = AddController(app, controller, durations);
+  CLI::App* version_command = app.add_subcommand("version", "print the version");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error);
+  }
+  if (version_command->parsed()) {
+    std::printf("mesh-agent %s\n", MESH_VERSION);
+    return 0;
+  }
+  mesh::InitLogging(log_level, log_json ? mesh::LogFormat::kJson : mesh::LogFormat::kPlain);
+  if (controller_command->parsed()) {
+    if (!ParseDuration(durations.default_lifetime, "default-cert-lifetime",
+                       controller.default_certificate_lifetime) ||
+        !ParseDuration(durations.max_lifetime, "max-cert-lifetime",
+                       controller.max_certificate_lifetime) ||
+        !ParseDuration(durations.ca_lifetime, "ca-lifetime", controller.ca_lifetime)) {
+      return 2;
+    }
+    return mesh::controller::RunController(controller);
+  }
+  return 2;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return Main(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "mesh-agent: %s\n", error.what());
+    return 2;
+  }
+}

@@ -1,0 +1,31 @@
+// Writes conditions back as merge patches beside the objects, one file an object. The source lays them
+// over the object; a user's file is never touched.
+//
+// Thread: the controller's.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "agent/k8s/object.h"
+#include "proto/api/kube_meta.pb.h"
+
+namespace mesh::controller {
+
+class StatusWriter {
+ public:
+  // An empty directory writes nothing. Patches of an earlier run that no object claims are removed by
+  // Sweep().
+  explicit StatusWriter(std::string directory) : directory_(std::move(directory)) {}
+
+  void Write(const std::map<k8s::Key, std::optional<api::Condition>>& conditions);
+  void Sweep() const;
+
+ private:
+  std::string PathOf(const k8s::Key& key) const;
+  const std::string directory_;
+  std::map<k8s::Key, std::string> written_;  // without times
+};
+
+}  // namespace mesh::controller

@@ -21,6 +21,7 @@ struct Outbound {
   state::MeshStateRef state;
   state::WorkloadRef source;
   Route route;
+  PodRef local;  // the destination, when it is this process's and bytes are copied
 };
 
 telemetry::ConnectionInfo InfoOf(const WorkerCore&, const PodRuntime& pod, const Outbound& out) {
@@ -32,11 +33,13 @@ telemetry::ConnectionInfo InfoOf(const WorkerCore&, const PodRuntime& pod, const
   info.hbone_authority = out.route.authority;
   info.original_dst = out.wanted;
   info.source = out.source;
-  if (tunnel) info.source_identity = pod.pod->Identity();
+  // On one node both identities are proved too: by the kernel, which knows whose socket it is.
+  const bool proved = tunnel || out.local != nullptr;
+  if (proved) info.source_identity = pod.pod->Identity();
   info.destination = out.route.destination;
-  if (tunnel && out.route.destination) info.destination_identity = out.route.destination->Identity();
+  if (proved && out.route.destination) info.destination_identity = out.route.destination->Identity();
   info.destination_service = out.route.service;
-  info.mutual_tls = tunnel;
+  info.mutual_tls = proved;
   info.pod_uid = pod.pod->uid;
   return info;
 }
@@ -59,21 +62,17 @@ base::Task<absl::Status> Plain(WorkerCore& core, PodRuntime& pod, LiveConnection
 // Both pods are this process's: the destination's policy is asked here with the source's identity, and
 // the bytes never leave the kernel, so nothing is encrypted.
 base::Task<absl::Status> SameNode(WorkerCore& core, PodRuntime& pod, LiveConnection& live, net::Socket& client,
-                                  const Outbound& out, PodRef destination) {
+                                  const Outbound& out) {
   const SocketAddress target = out.route.target;
+  const PodRef& destination = out.local;
   live.subject = LiveConnection::Subject{
       out.route.destination, {pod.pod->Identity(), out.client.ip, target.ip, target.port}};
   live.destination_uid = destination->uid;
   telemetry::ConnectionInfo info = InfoOf(core, pod, out);
   info.reporter = telemetry::Reporter::kDestination;
-  info.dst = target;
   info.original_dst = target;
-  info.hbone_authority.clear();
-  info.source_identity = pod.pod->Identity();
-  info.destination_identity = destination->Identity();
   info.destination_service = out.route.service ? out.route.service
                                                : GuessService(*out.state, *out.route.destination, target.port, "");
-  info.mutual_tls = true;  // both identities are proved, by the kernel
   info.pod_uid = destination->uid;
   telemetry::ConnectionRecord record = core.metrics.Open(std::move(info));
 
@@ -146,15 +145,9 @@ base::Task<absl::Status> Tunnelled(WorkerCore& core, PodRuntime& pod, LiveConnec
 
 base::Task<absl::Status> Proxy(WorkerCore& core, PodRuntime& pod, LiveConnection& live, net::Socket& client,
                                const Outbound& out) {
-  const Route& route = out.route;
-  PodRef local;
-  if (route.destination && !route.via_waypoint && !core.config.force_encryption &&
-      !route.destination->application_tunnel) {
-    local = core.FindLocalPod(*route.destination);
-  }
-  if (local) co_return co_await SameNode(core, pod, live, client, out, local);
-  if (route.kind == Route::Kind::kHbone) co_return co_await Tunnelled(core, pod, live, client, out);
-  co_return co_await Plain(core, pod, live, client, route.next_hop);
+  if (out.local) co_return co_await SameNode(core, pod, live, client, out);
+  if (out.route.kind == Route::Kind::kHbone) co_return co_await Tunnelled(core, pod, live, client, out);
+  co_return co_await Plain(core, pod, live, client, out.route.next_hop);
 }
 
 // Fills `out`; an error means that no context is known and nothing was counted.
@@ -189,6 +182,15 @@ base::Task<absl::Status> Prepare(WorkerCore& core, PodRuntime& pod, const net::S
     co_return route.status();
   }
   out.route = *std::move(route);
+  const state::WorkloadRef& destination = out.route.destination;
+  if (destination && !out.route.via_waypoint && !core.config.force_encryption && !destination->application_tunnel) {
+    out.local = core.FindLocalPod(*destination);
+  }
+  if (out.local) {
+    out.route.kind = Route::Kind::kTcp;
+    out.route.next_hop = out.route.target;
+    out.route.authority.clear();
+  }
   co_return absl::OkStatus();
 }
 

@@ -20,6 +20,7 @@ namespace mesh::hbone {
 struct HostPort {
   std::string host;
   uint16_t port = 0;
+  bool operator==(const HostPort&) const = default;
 };
 using Authority = std::variant<SocketAddress, HostPort>;
 // "ip:port", "[v6]:port" or "host:port". Refused: no port, a port above 65535, an empty host, an IPv4

@@ -59,14 +59,14 @@ class Reader {
     }
     field = duration;
   }
-  void WithPrefix(const std::string& prefix, Headers& headers) const {
+  void WithPrefix(const std::string& prefix, std::map<std::string, std::string>& headers) const {
     for (auto it = environment_.lower_bound(prefix);
          it != environment_.end() && it->first.starts_with(prefix); ++it) {
       std::string name = it->first.substr(prefix.size());
       std::transform(name.begin(), name.end(), name.begin(), [](char c) {
         return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
       });
-      if (!name.empty()) headers.emplace_back(std::move(name), it->second);
+      if (!name.empty()) headers.emplace(std::move(name), it->second);
     }
   }
   void Fail(const std::string& name, const std::string& value, std::string_view wanted) {
@@ -96,11 +96,13 @@ void ReadServers(Reader& in, Settings& s) {
   for (const auto& [name, server] :
        {std::pair("XDS_ADDRESS", &s.xds), std::pair("CA_ADDRESS", &s.ca)}) {
     const std::string& address = server->address;
-    if (!address.empty() && !address.starts_with("https://") && !address.starts_with("http://")) {
+    if (!address.empty() && !address.starts_with("https://")) {
       in.Fail(name, address, "an address such as https://host:15012");
     }
   }
-  in.Text("AUTH_TOKEN", s.auth_token_path);
+  std::string token = "./var/run/secrets/tokens/istio-token";
+  in.Text("AUTH_TOKEN", token);
+  s.xds.token_file = s.ca.token_file = token;
   in.Bool("XDS_ON_DEMAND", s.xds_on_demand);
   in.Bool("FAKE_CA", s.fake_ca);
   in.Duration("SECRET_TTL", s.secret_ttl);
@@ -110,6 +112,7 @@ void ReadDataPath(Reader& in, Settings& s) {
   tunnel::Config& t = s.tunnel;
   in.Text("ISTIO_META_CLUSTER_ID", t.cluster_id);
   in.Text("CLUSTER_ID", t.cluster_id);
+  s.xds.cluster_id = s.ca.cluster_id = t.cluster_id;
   in.Text("NETWORK", t.network);
   in.Text("TRUST_DOMAIN", t.trust_domain);
   if (t.trust_domain.empty()) t.trust_domain = "cluster.local";

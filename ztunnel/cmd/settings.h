@@ -6,33 +6,22 @@
 #include <absl/status/statusor.h>
 #include <absl/time/time.h>
 
+#include <cstdint>
 #include <map>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "ztunnel/base/log.h"
+#include "ztunnel/core/identity/control_plane.h"
 #include "ztunnel/tunnel/config.h"
 
 namespace mesh::cmd {
 
 using Environment = std::map<std::string, std::string>;
-using Headers = std::vector<std::pair<std::string, std::string>>;
-
-// A server that is reached over gRPC: the controller's discovery and its certificate authority.
-struct ServerSettings {
-  std::string address;  // https://host:port; empty: not used
-  std::string root_ca;  // path, PEM text, or SYSTEM
-  std::string alt_hostname;
-  Headers headers;
-};
-
 struct Settings {
   tunnel::Config tunnel;
 
-  ServerSettings xds;
-  ServerSettings ca;
-  std::string auth_token_path = "./var/run/secrets/tokens/istio-token";
+  identity::ControlPlane xds;  // an empty address: no discovery
+  identity::ControlPlane ca;
   bool xds_on_demand = false;
   bool fake_ca = false;  // certificates made in process (tests)
   absl::Duration secret_ttl = absl::Hours(24);

@@ -49,7 +49,7 @@ TEST(Settings, ReadsValues) {
   EXPECT_EQ(s.tunnel.cluster_id, "from-meta");
   EXPECT_FALSE(s.tunnel.ipv6);
   EXPECT_EQ(s.log_format, LogFormat::kJson);
-  EXPECT_EQ(s.xds.headers, (Headers{{"x-key", "v"}}));
+  EXPECT_EQ(s.xds.headers, (std::map<std::string, std::string>{{"x-key", "v"}}));
   EXPECT_TRUE(s.tunnel.force_encryption);
   EXPECT_EQ(Read({{"CLUSTER_ID", "a"}, {"ISTIO_META_CLUSTER_ID", "b"}}).tunnel.cluster_id, "a");
 }

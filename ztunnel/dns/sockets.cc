@@ -3,14 +3,11 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "bpf/include/mesh_abi.h"
 #include "ztunnel/base/status.h"
 
 namespace mesh::dns {
 namespace {
-
-constexpr int kOriginalDestination = 80;  // SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST
-constexpr int kSolIp = 0;
-constexpr int kSolIpv6 = 41;
 
 absl::StatusOr<UniqueFd> Open(const Netns& netns, int family, int type) {
   return netns.Run([&]() -> absl::StatusOr<UniqueFd> {
@@ -53,12 +50,9 @@ absl::StatusOr<UniqueFd> ConnectUdp(const Netns& netns, const SocketAddress& ser
 
 std::optional<SocketAddress> AskedServer(int listener, const SocketAddress& client) {
   sockaddr_storage storage{};
-  socklen_t length = client.ToSockaddr(storage, client.family());
-  const int level = client.family() == AF_INET ? kSolIp : kSolIpv6;
-  if (::getsockopt(listener, level, kOriginalDestination, &storage, &length) != 0)
-    return std::nullopt;
+  socklen_t length = sizeof(storage);
+  if (::getsockopt(listener, MESH_SOL_DNS, client.port, &storage, &length) != 0) return std::nullopt;
   auto server = SocketAddress::FromSockaddr(storage);
-  // A datagram sent to the listener itself has no other destination.
   if (!server || server->ip.IsLoopback() || server->ip.IsUnspecified()) return std::nullopt;
   return server;
 }

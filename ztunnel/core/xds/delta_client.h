@@ -1,0 +1,107 @@
+// Delta xDS, client side, as a state machine without I/O: responses in, requests and applied resources
+// out.
+//
+// Order for one stream: Open, then OnResponse and Demand as they come, then Close; then Open again. What
+// was learned stays between streams and is told to the server by name and version, so that only changes
+// come back. Owner: XdsClient. Thread: the one that owns the StateStore behind `sink`.
+#pragma once
+
+#include <absl/status/status.h>
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "proto/discovery.pb.h"
+#include "ztunnel/base/string_map.h"
+
+namespace mesh::xds {
+
+using Request = envoy::service::discovery::v3::DeltaDiscoveryRequest;
+using Response = envoy::service::discovery::v3::DeltaDiscoveryResponse;
+using Resource = envoy::service::discovery::v3::Resource;
+using Node = envoy::service::discovery::v3::Node;
+
+inline constexpr std::string_view kAddressType = "type.googleapis.com/istio.workload.Address";
+inline constexpr std::string_view kAuthorizationType =
+    "type.googleapis.com/istio.security.Authorization";
+
+// Where resources go.
+class ResourceSink {
+ public:
+  virtual ~ResourceSink() = default;
+  // An error refuses this resource alone; the version before it stays.
+  virtual absl::Status Upsert(std::string_view type_url, const Resource& resource) = 0;
+  virtual void Remove(std::string_view type_url, std::string_view name) = 0;
+};
+
+class DeltaClient {
+ public:
+  // Names asked for on demand and remembered; beyond it the oldest is unsubscribed.
+  static constexpr size_t kMaxDemanded = 65'536;
+
+  struct Options {
+    Node node;
+    bool addresses_on_demand = false;  // XDS_ON_DEMAND; policies are always complete
+  };
+  DeltaClient(Options options, ResourceSink& sink);
+
+  // The first requests of a new stream.
+  std::vector<Request> Open();
+  void Close();
+
+  struct Outcome {
+    std::optional<Request> reply;      // ACK, or NACK naming what was refused
+    std::vector<std::string> arrived;  // on demand: names, aliases and removed names, for who waits
+    Response accepted;                 // the response without what was refused
+    size_t rejected = 0;
+  };
+  // Applies the good part, which moves into the outcome. A type that was never asked for has no effect
+  // and no reply.
+  Outcome OnResponse(Response& response);
+
+  enum class Demanded { kAnswered, kPending, kAsk };
+  // Wants one address by name (uid, namespace/hostname or network/ip). kAsk: send `requests`.
+  Demanded Demand(const std::string& name, std::vector<Request>& requests);
+
+  // A resource of an earlier run, already given to the sink; then, once, that these were all.
+  void Restore(std::string_view type_url, const std::string& name, const std::string& version);
+  void RestoreDone() { addresses_.answered = policies_.answered = true; }
+
+  // Every wildcard type has been answered (or restored) once.
+  bool Ready() const;
+  size_t held(std::string_view type_url) const;
+
+ private:
+  struct Held {
+    std::string version;
+    bool current = true;   // false: its last version was refused, so it is not told to the server
+    bool unheard = false;  // not told on this stream and not yet mentioned by the server
+  };
+  struct Type {
+    std::string_view url;
+    bool wildcard = true;
+    bool answered = false;        // ever
+    bool answered_here = false;   // on this stream
+    StringMap<Held> held;
+  };
+
+  Type* Find(std::string_view url);
+  Request FirstRequest(Type& type);
+  void Apply(Type& type, Response& response, Outcome& outcome, std::string& reasons);
+  void ForgetUnheard(Type& type, Outcome& outcome);
+  void Answered(const std::vector<std::string>& names);
+
+  const Options options_;
+  ResourceSink& sink_;
+  Type addresses_;
+  Type policies_;
+  bool open_ = false;
+  StringMap<bool> demanded_;         // name -> answered
+  std::deque<std::string> demand_order_;
+};
+
+}  // namespace mesh::xds

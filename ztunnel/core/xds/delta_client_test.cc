@@ -1,0 +1,227 @@
+#include "ztunnel/core/xds/delta_client.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+#include "ztunnel/base/status.h"
+#include "ztunnel/core/xds/backoff.h"
+
+namespace mesh::xds {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::Pair;
+using ::testing::UnorderedElementsAre;
+
+class FakeSink : public ResourceSink {
+ public:
+  absl::Status Upsert(std::string_view, const Resource& resource) override {
+    if (bad.contains(resource.name())) return Invalid("field is bad");
+    held[resource.name()] = resource.version();
+    return absl::OkStatus();
+  }
+  void Remove(std::string_view, std::string_view name) override { held.erase(std::string(name)); }
+  std::map<std::string, std::string> held;
+  std::set<std::string> bad;
+};
+
+Response Answer(std::string_view type, const std::string& nonce,
+                const std::map<std::string, std::string>& resources,
+                const std::vector<std::string>& removed = {}) {
+  Response out;
+  out.set_type_url(std::string(type));
+  out.set_nonce(nonce);
+  for (const auto& [name, version] : resources) {
+    auto* r = out.add_resources();
+    r->set_name(name);
+    r->set_version(version);
+  }
+  for (const auto& name : removed) out.add_removed_resources(name);
+  return out;
+}
+
+class Delta : public ::testing::Test {
+ protected:
+  DeltaClient::Outcome Give(Response response) { return client_.OnResponse(response); }
+  std::map<std::string, std::string> VersionsTold(size_t i) {
+    const auto requests = client_.Open();
+    const auto& v = requests[i].initial_resource_versions();
+    return {v.begin(), v.end()};
+  }
+  FakeSink sink_;
+  DeltaClient client_{{.node = [] {
+                         Node n;
+                         n.set_id("me");
+                         return n;
+                       }()},
+                      sink_};
+};
+
+TEST_F(Delta, FirstRequestsAreWildcardsThatSayWhoAsks) {
+  const auto requests = client_.Open();
+  ASSERT_EQ(requests.size(), 2u);
+  EXPECT_EQ(requests[0].type_url(), kAddressType);
+  EXPECT_EQ(requests[1].type_url(), kAuthorizationType);
+  for (const Request& r : requests) {
+    EXPECT_EQ(r.node().id(), "me");
+    EXPECT_EQ(r.resource_names_subscribe_size() + r.resource_names_unsubscribe_size(), 0);
+    EXPECT_TRUE(r.initial_resource_versions().empty());
+    EXPECT_EQ(r.response_nonce(), "");
+  }
+}
+
+TEST_F(Delta, AcksCarryTypeAndNonceAndNothingElse) {
+  client_.Open();
+  const auto outcome = Give(Answer(kAddressType, "n1", {{"a", "1"}}));
+  ASSERT_TRUE(outcome.reply);
+  Request want;
+  want.set_type_url(std::string(kAddressType));
+  want.set_response_nonce("n1");
+  EXPECT_EQ(outcome.reply->SerializeAsString(), want.SerializeAsString());
+  EXPECT_THAT(sink_.held, ElementsAre(Pair("a", "1")));
+}
+
+TEST_F(Delta, NacksNameWhatWasRefusedAndTheRestApplies) {
+  client_.Open();
+  sink_.bad = {"bad", "worse"};
+  const auto outcome =
+      Give(Answer(kAddressType, "n1", {{"a", "1"}, {"bad", "1"}, {"worse", "1"}}));
+  EXPECT_EQ(outcome.reply->response_nonce(), "n1");
+  EXPECT_EQ(outcome.reply->error_detail().message(), "bad: field is bad; worse: field is bad");
+  EXPECT_EQ(outcome.rejected, 2u);
+  EXPECT_EQ(outcome.accepted.resources_size(), 1);
+  EXPECT_THAT(sink_.held, ElementsAre(Pair("a", "1")));
+}
+
+TEST_F(Delta, ReconnectTellsWhatIsHeldButNeverWhatWasRefused) {
+  client_.Open();
+  Give(Answer(kAddressType, "n1", {{"a", "1"}, {"b", "1"}, {"c", "1"}}));
+  sink_.bad = {"b", "d"};
+  Give(Answer(kAddressType, "n2", {{"b", "2"}, {"d", "1"}}, {"c"}));
+  EXPECT_THAT(sink_.held, UnorderedElementsAre(Pair("a", "1"), Pair("b", "1")));
+  client_.Close();
+  EXPECT_THAT(VersionsTold(0), ElementsAre(Pair("a", "1")));
+  sink_.bad.clear();
+  Give(Answer(kAddressType, "n1", {{"b", "3"}}));
+  client_.Close();
+  EXPECT_THAT(VersionsTold(0), ElementsAre(Pair("a", "1"), Pair("b", "3")));
+}
+
+TEST_F(Delta, ARefusedResourceThatIsGoneAfterAReconnectGoesToo) {
+  client_.Open();
+  Give(Answer(kAddressType, "n1", {{"a", "1"}, {"b", "1"}}));
+  sink_.bad = {"b"};
+  Give(Answer(kAddressType, "n2", {{"b", "2"}}));
+  client_.Close();
+  client_.Open();
+  const auto outcome = Give(Answer(kAddressType, "n1", {}));
+  EXPECT_THAT(sink_.held, ElementsAre(Pair("a", "1")));
+  EXPECT_THAT(outcome.accepted.removed_resources(), ElementsAre("b"));
+  Give(Answer(kAddressType, "n2", {}));  // later responses are deltas: silence means no change
+  EXPECT_EQ(sink_.held.size(), 1u);
+}
+
+TEST_F(Delta, AuthorizationVersionsMayBeEmpty) {
+  client_.Open();
+  Give(Answer(kAuthorizationType, "n1", {{"ns/p", ""}}));
+  client_.Close();
+  EXPECT_THAT(VersionsTold(1), ElementsAre(Pair("ns/p", "")));
+}
+
+TEST_F(Delta, IsReadyWhenEveryWildcardTypeWasAnswered) {
+  client_.Open();
+  Give(Answer(kAddressType, "n1", {}));
+  EXPECT_FALSE(client_.Ready());
+  Give(Answer(kAuthorizationType, "n1", {}));
+  EXPECT_TRUE(client_.Ready());
+  client_.Close();
+  EXPECT_TRUE(client_.Ready());
+}
+
+TEST_F(Delta, UnknownTypesAreLeftAlone) {
+  client_.Open();
+  const auto outcome = Give(Answer("type.googleapis.com/other", "n1", {{"a", "1"}}));
+  EXPECT_FALSE(outcome.reply);
+  EXPECT_TRUE(sink_.held.empty());
+}
+
+TEST_F(Delta, RestoredResourcesThatTheServerDoesNotKnowGo) {
+  client_.Open();  // before the copy was taken: the server was told of nothing
+  sink_.held = {{"a", "1"}, {"old", "1"}};
+  client_.Restore(kAddressType, "a", "1");
+  client_.Restore(kAddressType, "old", "1");
+  client_.RestoreDone();
+  EXPECT_TRUE(client_.Ready());
+  Give(Answer(kAddressType, "n1", {{"a", "1"}}));
+  EXPECT_THAT(sink_.held, ElementsAre(Pair("a", "1")));
+}
+
+TEST(DeltaOnDemand, SubscribesByNameAndIsAnsweredByAlias) {
+  FakeSink sink;
+  DeltaClient client({.node = {}, .addresses_on_demand = true}, sink);
+  const auto first = client.Open();
+  EXPECT_THAT(first[0].resource_names_subscribe(), ElementsAre("*"));
+  EXPECT_THAT(first[0].resource_names_unsubscribe(), ElementsAre("*"));
+  EXPECT_EQ(first[1].resource_names_subscribe_size(), 0);
+
+  std::vector<Request> requests;
+  EXPECT_EQ(client.Demand("/10.0.0.1", requests), DeltaClient::Demanded::kAsk);
+  EXPECT_EQ(client.Demand("/10.0.0.1", requests), DeltaClient::Demanded::kPending);
+  ASSERT_EQ(requests.size(), 1u);
+  EXPECT_THAT(requests[0].resource_names_subscribe(), ElementsAre("/10.0.0.1"));
+  EXPECT_EQ(requests[0].response_nonce(), "");
+  EXPECT_FALSE(requests[0].has_node());
+
+  Response answer = Answer(kAddressType, "n1", {{"uid", "1"}});
+  answer.mutable_resources(0)->add_aliases("/10.0.0.1");
+  const auto outcome = client.OnResponse(answer);
+  EXPECT_THAT(outcome.arrived, ElementsAre("uid", "/10.0.0.1"));
+  EXPECT_EQ(client.Demand("/10.0.0.1", requests), DeltaClient::Demanded::kAnswered);
+  EXPECT_EQ(client.Demand("uid", requests), DeltaClient::Demanded::kAnswered);
+}
+
+TEST(DeltaOnDemand, PendingNamesAreToldToTheNextStream) {
+  FakeSink sink;
+  DeltaClient client({.node = {}, .addresses_on_demand = true}, sink);
+  std::vector<Request> requests;
+  EXPECT_EQ(client.Demand("ns/host", requests), DeltaClient::Demanded::kPending);
+  EXPECT_TRUE(requests.empty());
+  const auto first = client.Open();
+  const std::map<std::string, std::string> told(first[0].initial_resource_versions().begin(),
+                                                first[0].initial_resource_versions().end());
+  EXPECT_THAT(told, ElementsAre(Pair("ns/host", "")));
+  Response miss = Answer(kAddressType, "n1", {}, {"ns/host"});
+  client.OnResponse(miss);
+  EXPECT_EQ(client.Demand("ns/host", requests), DeltaClient::Demanded::kAnswered);
+}
+
+TEST(DeltaOnDemand, ForgetsTheOldestDemandBeyondTheLimit) {
+  FakeSink sink;
+  DeltaClient client({.node = {}, .addresses_on_demand = true}, sink);
+  client.Open();
+  std::vector<Request> requests;
+  for (size_t i = 0; i <= DeltaClient::kMaxDemanded; ++i) {
+    client.Demand("/" + std::to_string(i), requests);
+  }
+  ASSERT_EQ(requests.size(), DeltaClient::kMaxDemanded + 2);
+  EXPECT_THAT(requests[DeltaClient::kMaxDemanded].resource_names_unsubscribe(), ElementsAre("/0"));
+}
+
+TEST(Backoff, DoublesAndStartsAgainAfterAPoliteEnd) {
+  Backoff backoff;
+  const absl::Status refused = Unavailable("connection refused");
+  EXPECT_EQ(backoff.Next(refused, false), absl::Milliseconds(10));
+  EXPECT_EQ(backoff.Next(refused, false), absl::Milliseconds(20));
+  for (int i = 0; i < 20; ++i) backoff.Next(refused, false);
+  EXPECT_EQ(backoff.Next(refused, false), absl::Seconds(15));
+  EXPECT_EQ(backoff.Next(Unavailable("transport is closing"), false), absl::Milliseconds(10));
+  EXPECT_EQ(backoff.Next(refused, false), absl::Milliseconds(20));
+  EXPECT_EQ(backoff.Next(refused, true), absl::Milliseconds(10));
+  EXPECT_EQ(backoff.Next(absl::OkStatus(), true), absl::ZeroDuration());
+}
+
+}  // namespace
+}  // namespace mesh::xds

@@ -1,0 +1,166 @@
+#include "ztunnel/core/xds/journal.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include "ztunnel/base/status.h"
+
+namespace mesh::xds {
+namespace {
+
+constexpr std::string_view kMagic = "mesh-discovery-copy 1\n";
+constexpr uint64_t kSlack = 4 << 20;  // a small file is not worth rewriting
+
+struct FrameHeader {
+  uint64_t size;
+  uint64_t checksum;
+};
+
+absl::Status WriteAll(int fd, std::string_view data, const std::string& path) {
+  while (!data.empty()) {
+    const ssize_t n = ::write(fd, data.data(), data.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return Errno(errno, "write {}", path);
+    data.remove_prefix(static_cast<size_t>(n));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> ReadAll(const std::string& path, uint64_t max_bytes) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat info {};
+  if (!fd || ::fstat(fd.get(), &info) != 0) return Errno(errno, "read {}", path);
+  if (static_cast<uint64_t>(info.st_size) > 2 * max_bytes) return Invalid("{} is too large", path);
+  std::string out(static_cast<size_t>(info.st_size), '\0');
+  size_t at = 0;
+  while (at < out.size()) {
+    const ssize_t n = ::read(fd.get(), out.data() + at, out.size() - at);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return Errno(errno, "read {}", path);
+    if (n == 0) break;
+    at += static_cast<size_t>(n);
+  }
+  out.resize(at);
+  return out;
+}
+
+// Frames up to the first that is not whole.
+std::vector<Response> ReadFrames(std::string_view data) {
+  std::vector<Response> out;
+  while (data.size() >= sizeof(FrameHeader)) {
+    FrameHeader header;
+    std::memcpy(&header, data.data(), sizeof(header));
+    data.remove_prefix(sizeof(header));
+    if (header.size > data.size()) break;
+    const std::string_view body = data.substr(0, header.size);
+    Response response;
+    if (XXH3_64bits(body.data(), body.size()) != header.checksum ||
+        !response.ParseFromArray(body.data(), static_cast<int>(body.size()))) {
+      break;
+    }
+    out.push_back(std::move(response));
+    data.remove_prefix(header.size);
+  }
+  return out;
+}
+
+// The last word on each name.
+std::vector<Response> Merge(std::vector<Response> frames) {
+  std::map<std::string, std::map<std::string, Resource>> types;
+  for (Response& frame : frames) {
+    auto& held = types[frame.type_url()];
+    for (const std::string& name : frame.removed_resources()) held.erase(name);
+    for (Resource& r : *frame.mutable_resources()) held[r.name()] = std::move(r);
+  }
+  std::vector<Response> out;
+  for (auto& [url, held] : types) {
+    Response& response = out.emplace_back();
+    response.set_type_url(url);
+    for (auto& [name, resource] : held) *response.add_resources() = std::move(resource);
+  }
+  return out;
+}
+
+}  // namespace
+
+absl::Status Journal::Disable(const absl::Status& why) {
+  file_.Reset();
+  ::unlink(path_.c_str());
+  ::unlink(NewPath().c_str());
+  path_.clear();
+  return why;
+}
+
+absl::StatusOr<std::vector<Response>> Journal::Load() {
+  if (!enabled()) return NotFound("no copy of the configuration is kept");
+  ASSIGN_OR_RETURN(const std::string data, ReadAll(path_, max_bytes_));
+  if (!std::string_view(data).starts_with(kMagic)) {
+    return Invalid("{} is no copy of a configuration", path_);
+  }
+  std::vector<Response> content = Merge(ReadFrames(std::string_view(data).substr(kMagic.size())));
+  RETURN_IF_ERROR(Write(content));
+  return content;
+}
+
+absl::Status Journal::Begin() {
+  if (!enabled()) return absl::OkStatus();
+  file_.Reset(::open(NewPath().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (!file_) return Disable(Errno(errno, "create {}", NewPath()));
+  pending_ = true;
+  bytes_ = kMagic.size();
+  compact_at_ = max_bytes_;
+  if (absl::Status s = WriteAll(file_.get(), kMagic, NewPath()); !s.ok()) return Disable(s);
+  return absl::OkStatus();
+}
+
+absl::Status Journal::Commit() {
+  if (!enabled() || !pending_) return absl::OkStatus();
+  pending_ = false;
+  if (::rename(NewPath().c_str(), path_.c_str()) != 0) {
+    return Disable(Errno(errno, "rename {} to {}", NewPath(), path_));
+  }
+  compact_at_ = std::min(2 * bytes_ + kSlack, max_bytes_);
+  return absl::OkStatus();
+}
+
+absl::Status Journal::Append(const Response& accepted) {
+  if (!enabled() || !file_) return absl::OkStatus();
+  if (accepted.resources().empty() && accepted.removed_resources().empty()) return absl::OkStatus();
+  if (absl::Status s = AppendFrame(accepted); !s.ok()) return Disable(s);
+  if (bytes_ <= compact_at_) return absl::OkStatus();
+  const std::string path = pending_ ? NewPath() : path_;
+  const auto data = ReadAll(path, max_bytes_);
+  if (!data.ok()) return Disable(data.status());
+  const auto content = Merge(ReadFrames(std::string_view(*data).substr(kMagic.size())));
+  RETURN_IF_ERROR(Write(content));
+  if (bytes_ > max_bytes_) {
+    return Disable(ResourceExhausted("copy of the configuration: {} bytes are over the limit of {}",
+                                     bytes_, max_bytes_));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Journal::Write(const std::vector<Response>& content) {
+  RETURN_IF_ERROR(Begin());
+  for (const Response& response : content) {
+    if (absl::Status s = AppendFrame(response); !s.ok()) return Disable(s);
+  }
+  return Commit();
+}
+
+absl::Status Journal::AppendFrame(const Response& response) {
+  const std::string body = response.SerializeAsString();
+  const FrameHeader header{body.size(), XXH3_64bits(body.data(), body.size())};
+  std::string frame(reinterpret_cast<const char*>(&header), sizeof(header));
+  frame += body;
+  bytes_ += frame.size();
+  return WriteAll(file_.get(), frame, path_);
+}
+
+}  // namespace mesh::xds

@@ -1,0 +1,19 @@
+// Puts resources of discovery into a StateStore: the parser of what the control plane sends.
+#pragma once
+
+#include "ztunnel/core/state/mesh_state.h"
+#include "ztunnel/core/xds/delta_client.h"
+
+namespace mesh::xds {
+
+class StateSink : public ResourceSink {
+ public:
+  explicit StateSink(state::StateStore& store) : store_(store) {}
+  absl::Status Upsert(std::string_view type_url, const Resource& resource) override;
+  void Remove(std::string_view type_url, std::string_view name) override;
+
+ private:
+  state::StateStore& store_;
+};
+
+}  // namespace mesh::xds

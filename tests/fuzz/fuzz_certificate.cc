@@ -1,0 +1,20 @@
+// PEM text of certificates and keys, from files and from the signing service.
+#include <cstdint>
+#include <string>
+
+#include "ztunnel/core/identity/certificate.h"
+#include "ztunnel/core/identity/pem.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace mesh::identity;
+  const std::string text(reinterpret_cast<const char*>(data), size);
+  if (const auto certificates = ParseCertificates(text); certificates.ok()) {
+    for (const X509Ptr& c : *certificates) {
+      (void)mesh::identity::Describe(*c);
+      UriNames(*c);
+    }
+  }
+  (void)ParsePrivateKey(text);
+  (void)WorkloadCertificate::Create({"td", "ns", "sa"}, text, {text, text});
+  return 0;
+}

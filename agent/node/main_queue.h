@@ -9,6 +9,7 @@
 #include <deque>
 #include <functional>
 #include <future>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -40,13 +41,16 @@ class MainQueue {
     std::future<Result> future = promise->get_future();
     // Dropped work must not leave the caller waiting: the guard answers when nobody else did.
     struct Guard {
-      std::shared_ptr<std::promise<Result>> promise;
-      bool answered = false;
+      explicit Guard(std::shared_ptr<std::promise<Result>> p) : promise(std::move(p)) {}
+      Guard(const Guard&) = delete;
+      Guard& operator=(const Guard&) = delete;
       ~Guard() {
         if (!answered) promise->set_value(std::nullopt);
       }
+      std::shared_ptr<std::promise<Result>> promise;
+      bool answered = false;
     };
-    auto guard = std::make_shared<Guard>(Guard{promise});
+    auto guard = std::make_shared<Guard>(std::move(promise));
     Post([guard, fn = std::move(fn)]() mutable {
       guard->answered = true;
       guard->promise->set_value(fn());

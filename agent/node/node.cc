@@ -26,9 +26,9 @@
 namespace mesh::node {
 namespace {
 
-// The plugin waits 5 s; within that the source may still have to show the pod.
-constexpr absl::Duration kCniPatience = absl::Milliseconds(3500);
-constexpr absl::Duration kCniPause = absl::Milliseconds(20);
+// The plugin waits 5 s; within that the source may still show the pod, and a ztunnel connect.
+constexpr absl::Duration kCniPatience = absl::Milliseconds(3000);
+constexpr absl::Duration kCniPause = absl::Milliseconds(25);
 constexpr absl::Duration kRefreshCgroups = absl::Seconds(2);
 
 // Blocks the signals that end the program, here and in every thread started later.
@@ -196,7 +196,8 @@ HttpReply Node::CniAdd(const std::string& body) {
       return enroller_->OnCniAdd(*event);
     });
     status = answer ? *answer : Unavailable("the agent is ending");
-    if (!absl::IsNotFound(status) || absl::Now() > end) break;
+    const bool may_pass = absl::IsNotFound(status) || absl::IsUnavailable(status);
+    if (!answer || !may_pass || absl::Now() > end) break;
     std::this_thread::sleep_for(absl::ToChronoMilliseconds(kCniPause));
   }
   if (!status.ok()) {

@@ -1,5 +1,7 @@
 #include "tools/meshctl/yaml.h"
 
+#include <algorithm>
+
 #include "agent/k8s/yaml.h"
 #include "ztunnel/base/status.h"
 
@@ -12,7 +14,8 @@ bool IsPlainSafe(std::string_view text) {
   constexpr std::string_view kLeading = "-?:,[]{}#&*!|>'\"%@`~=<";
   if (kLeading.find(text.front()) != std::string_view::npos) return false;
   const bool numeric = std::isdigit(static_cast<unsigned char>(text.front())) || text.front() == '.' || text.front() == '+';
-  if (numeric && text.find_first_not_of("0123456789.+-eExXoO_:") == std::string_view::npos) return false;
+  const bool address = std::count(text.begin(), text.end(), '.') > 1;
+  if (numeric && !address && text.find_first_not_of("0123456789.+-eExXoO_:") == std::string_view::npos) return false;
   for (const std::string_view word : {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}) {
     if (text.size() == word.size() &&
         std::equal(text.begin(), text.end(), word.begin(), [](unsigned char a, char b) { return std::tolower(a) == b; })) {

@@ -16,27 +16,31 @@ struct Word {
 constexpr Word kPrograms[] = {
     {"mesh_connect4", "sends a pod's IPv4 connect() to its ztunnel and remembers where it was going"},
     {"mesh_connect6", "the same for IPv6 and v4-mapped addresses"},
-    {"mesh_peername4", "getpeername() answers with the address that was asked for"},
-    {"mesh_peername6", "the same for IPv6"},
     {"mesh_sendmsg4", "sends DNS questions over UDP to the pod's ztunnel"},
     {"mesh_sendmsg6", "the same for IPv6"},
     {"mesh_recvmsg4", "lets DNS answers come from the server that was asked"},
     {"mesh_recvmsg6", "the same for IPv6"},
-    {"mesh_sockops", "files the original destination of each captured connection, and ztunnel's listeners"},
-    {"mesh_getsockopt", "answers SO_ORIGINAL_DST to ztunnel"},
-    {"mesh_setsockopt", "keeps pods from options that would dodge capture"},
-    {"mesh_lookup", "hands plaintext that arrives at a pod to its ztunnel, or refuses it"},
+    {"mesh_getpeer4", "getpeername() answers with the address that was asked for"},
+    {"mesh_getpeer6", "the same for IPv6"},
+    {"mesh_socket", "marks the sockets that ztunnel makes, which are never captured"},
+    {"mesh_probe4", "gives the node's health checks the address that pods know them by"},
+    {"mesh_probe6", "the same for IPv6"},
+    {"mesh_sockops", "files the original destination of each captured connection"},
+    {"mesh_daemonops", "learns ztunnel's listeners and its connections into pods"},
+    {"mesh_sockopt", "answers SO_ORIGINAL_DST to ztunnel"},
+    {"mesh_lookup", "hands plain text that arrives at a pod to its ztunnel, or refuses it"},
 };
 constexpr Word kMaps[] = {
     {"mesh_pods", "pod address -> pod and its flags"},
     {"mesh_netns", "network namespace -> pod"},
+    {"mesh_sk", "socket -> where it was going"},
     {"mesh_orig_dst", "captured connection -> where it was going"},
-    {"mesh_sk_dst", "socket -> where it was going, until it is connected"},
     {"mesh_guard", "ztunnel's own connections into pods, which pass"},
-    {"mesh_listeners", "namespace -> ztunnel's listener for arriving plaintext"},
-    {"mesh_counters", "how often each reason applied, per CPU"},
+    {"mesh_listeners", "namespace -> ztunnel's listener for arriving plain text"},
     {"mesh_dns", "DNS question -> the server that was asked"},
-    {"mesh_config", "cgroups of ztunnel and of the prober"},
+    {"mesh_config", "the groups of ztunnel and of the health checks"},
+    {"mesh_refusals", "refused connections by reason, per CPU"},
+    {"mesh_captures", "captured connections by kind, per CPU"},
 };
 
 template <size_t N>
@@ -47,42 +51,40 @@ std::string Meaning(const Word (&words)[N], const std::string& name) {
   return "";
 }
 
-const Json& BpfPart(const Json& status, std::string_view part) {
-  return status.At("bpf").Has(part) ? status.Get({"bpf", part}) : status.At(part);
-}
-
-// Both [{"name": ...}] and {"name": ...} are read.
-template <typename Fn>
-void ForEach(const Json& part, Fn fn) {
-  for (const Json& item : part.Items()) fn(item.IsString() ? item.Str() : item.At("name").Str(item.At("reason").Str()), item);
-  for (const auto& [name, item] : part.Members()) fn(name, item);
-}
-
 void PrintNode(const std::string& node, const std::string& what, const Json& status) {
   const bool all = what == "all";
-  Print(fmt::format("{}: {}\n", node, status.Get({"bpf", "dir"}).Str("programs and maps of this node")));
+  Print(fmt::format("{}: ztunnel {}\n", node, status.At("ztunnelConnected").Bool() ? "connected" : "not connected"));
   if (all || what == "programs") {
     Table table({"PROGRAM", "ID", "ATTACHED", "WHAT IT DOES"});
-    ForEach(BpfPart(status, "programs"), [&](const std::string& name, const Json& item) {
-      table.Add({name, item.At("id").Str(), item.At("attach").Str(item.At("attached").Str()), Meaning(kPrograms, name)});
-    });
+    for (const Json& item : status.Get({"bpf", "programs"}).Items()) {
+      const std::string name = item.At("name").Str();
+      table.Add({name, item.At("id").Str(), item.At("attached").Str(), Meaning(kPrograms, name)});
+    }
     Print(table.Text() + "\n");
   }
   if (all || what == "maps") {
     Table table({"MAP", "ID", "ENTRIES", "LIMIT", "WHAT IT HOLDS"});
-    ForEach(BpfPart(status, "maps"), [&](const std::string& name, const Json& item) {
-      table.Add({name, item.At("id").Str(), item.At("entries").Str(), item.At("limit").Str(item.At("max_entries").Str()), Meaning(kMaps, name)});
-    });
+    for (const Json& item : status.Get({"bpf", "maps"}).Items()) {
+      const std::string name = item.At("name").Str();
+      table.Add({name, item.At("id").Str(), item.At("entries").Str(), item.At("limit").Str(), Meaning(kMaps, name)});
+    }
     Print(table.Text() + "\n");
   }
-  if (all || what == "counters") {
-    Table table({"COUNTER", "COUNT"});
-    ForEach(BpfPart(status, "counters"), [&](const std::string& name, const Json& item) {
-      const std::string count = item.IsObject() ? item.At("count").Str(item.At("value").Str()) : item.Str();
-      if (count != "0" || what == "counters") table.Add({name, count});
-    });
-    Print(table.Text() + "\n");
+  if (!all && what != "counters") return;
+  Table table({"COUNTER", "COUNT", "WHAT IT COUNTS"});
+  for (const char* part : {"captures", "refusals"}) {
+    for (const Json& item : status.Get({"bpf", part}).Items()) {
+      if (all && item.At("count").Num() == 0) continue;  // the whole list with `bpf counters`
+      table.Add({fmt::format("{}/{}", part, item.At("name").Str()), item.At("count").Str(), item.At("explanation").Str()});
+    }
   }
+  Print(table.Text() + "\n");
+}
+
+Json Part(const Json& status, const std::string& what) {
+  if (what == "all") return status.At("bpf");
+  if (what != "counters") return status.Get({"bpf", what});
+  return Json::Obj({{"captures", status.Get({"bpf", "captures"})}, {"refusals", status.Get({"bpf", "refusals"})}});
 }
 
 }  // namespace
@@ -105,7 +107,7 @@ int Bpf(const Context& context, const std::string& what, const std::string& only
                            context.layout.bpf_dir(node.name)));
       code = kFailed;
     } else if (context.structured()) {
-      all[node.name] = what == "all" ? status->At("bpf") : BpfPart(*status, what);
+      all[node.name] = Part(*status, what);
     } else {
       PrintNode(node.name, what, *status);
     }

@@ -35,6 +35,13 @@ int Restarts(const Json& pod) {
   return sum;
 }
 
+// "1/2": containers that are ready.
+std::string ReadyText(const Json& pod) {
+  int ready = 0;
+  for (const Json& container : pod.Get({"status", "containerStatuses"}).Items()) ready += container.At("ready").Bool();
+  return fmt::format("{}/{}", ready, pod.Get({"spec", "containers"}).Items().size());
+}
+
 int Refuse(const absl::Status& status) {
   PrintErr(fmt::format("meshctl: {}", MessageOf(status)));
   return kFailed;
@@ -127,7 +134,7 @@ int Ps(const Context& context) {
   if (!context.Load(config)) return kNotRunning;
   const local::ObjectStore store = LoadObjects(context.layout, config);
   const bool wide = context.output == Output::kWide;
-  std::vector<std::string> head = {"NAMESPACE", "NAME", "NODE", "IP", "STATUS", "MESH"};
+  std::vector<std::string> head = {"NAMESPACE", "NAME", "READY", "STATUS", "MESH", "NODE", "IP"};
   if (wide) head.insert(head.end(), {"RESTARTS", "AGE", "IPS", "REASON"});
   Table table(head);
   Json list{Json::Array{}};
@@ -135,8 +142,8 @@ int Ps(const Context& context) {
     const Json& meta = pod->At("metadata");
     const Json& status = pod->At("status");
     if (!context.ns.empty() && meta.At("namespace").Str() != context.ns) continue;
-    std::vector<std::string> row = {meta.At("namespace").Str(), meta.At("name").Str(), pod->Get({"spec", "nodeName"}).Str(),
-                                    status.At("podIP").Str(), PodStatusText(*pod), MeshStateOf(*pod)};
+    std::vector<std::string> row = {meta.At("namespace").Str(), meta.At("name").Str(), ReadyText(*pod), PodStatusText(*pod),
+                                    MeshStateOf(*pod), pod->Get({"spec", "nodeName"}).Str(), status.At("podIP").Str()};
     std::string ips;
     for (const Json& ip : status.At("podIPs").Items()) ips += (ips.empty() ? "" : ",") + ip.At("ip").Str();
     std::string reason = status.At("message").Str();
@@ -144,8 +151,8 @@ int Ps(const Context& context) {
       if (reason.empty()) reason = container.Get({"state", "waiting", "message"}).Str();
     }
     if (context.structured()) {
-      Json item = Json::Obj({{"namespace", row[0]}, {"name", row[1]}, {"node", row[2]}, {"ip", row[3]},
-                             {"status", row[4]}, {"mesh", row[5]}, {"restarts", Restarts(*pod)}, {"reason", reason}});
+      Json item = Json::Obj({{"namespace", row[0]}, {"name", row[1]}, {"ready", row[2]}, {"status", row[3]},
+                             {"mesh", row[4]}, {"node", row[5]}, {"ip", row[6]}, {"restarts", Restarts(*pod)}, {"reason", reason}});
       item["ips"] = status.At("podIPs");
       list.Push(std::move(item));
     }

@@ -41,7 +41,7 @@ void AddNode(const local::Layout& layout, const local::NodeConfig& node, View& v
   view.healthy = view.healthy && agent.ok() && ztunnel.ok();
   if (agent.ok()) {
     for (const Json& pod : agent->At("pods").Items()) {
-      const std::string ns = pod.At("namespace").Str(pod.At("ns").Str());
+      const std::string ns = pod.At("namespace").Str();
       reasons[ns + "/" + pod.At("name").Str()] = {pod.At("state").Str(), pod.At("reason").Str()};
     }
   }
@@ -81,9 +81,6 @@ void AddPods(const local::ObjectStore& store, const Context& context, const Reas
   }
 }
 
-// "api.Address" of a type URL.
-std::string ShortType(const std::string& type) { return type.substr(type.rfind('.') + 1); }
-
 void AddSync(const local::Layout& layout, View& view) {
   const auto page = ControllerPage(layout, "/debug/status");
   view.value["controller"] = Text(page.status());
@@ -91,18 +88,17 @@ void AddSync(const local::Layout& layout, View& view) {
   view.value["sync"] = Json::Array{};
   if (!page.ok()) return;
   for (const Json& client : page->At("clients").Items()) {
-    const Json& types = client.At("types");
-    const auto add = [&](const std::string& type, const Json& state) {
-      Json item = Json::Obj({{"node", client.At("node")}, {"type", ShortType(type)}, {"reason", state.At("reason").Str()}});
-      item["state"] = state.IsString() ? state : state.Has("state") ? state.At("state") : state.At("status");
-      view.healthy = view.healthy && item.At("state").Str() != "NACK";
-      view.value["sync"].Push(std::move(item));
-    };
-    for (const auto& [type, state] : types.Members()) add(type, state);
-    for (const Json& state : types.Items()) add(state.At("type").Str(state.At("typeUrl").Str()), state);
+    for (const Json& type : client.At("types").Items()) {
+      view.healthy = view.healthy && type.At("status").Str() != "NACK";
+      view.value["sync"].Push(Json::Obj({{"node", client.At("node")},
+                                         {"type", type.At("type")},
+                                         {"state", type.At("status")},
+                                         {"resources", type.At("resources")},
+                                         {"reason", type.At("reason").Str()}}));
+    }
   }
   const auto problems = ControllerPage(layout, "/debug/problems");
-  if (problems.ok()) view.value["problems"] = problems->IsArray() ? *problems : problems->At("problems");
+  if (problems.ok()) view.value["problems"] = *problems;
 }
 
 void PrintHuman(const Json& value) {
@@ -124,9 +120,9 @@ void PrintHuman(const Json& value) {
     pods.Add({pod.At("namespace").Str(), pod.At("name").Str(), pod.At("node").Str(), pod.At("status").Str(), pod.At("mesh").Str(), pod.At("reason").Str()});
   }
   if (!pods.empty()) Print("\n" + pods.Text());
-  Table sync({"NODE", "CONFIGURATION", "SYNC", "REASON"});
+  Table sync({"NODE", "CONFIGURATION", "RESOURCES", "SYNC", "REASON"});
   for (const Json& item : value.At("sync").Items()) {
-    sync.Add({item.At("node").Str(), item.At("type").Str(), item.At("state").Str(), item.At("reason").Str()});
+    sync.Add({item.At("node").Str(), item.At("type").Str(), item.At("resources").Str(), item.At("state").Str(), item.At("reason").Str()});
   }
   if (!sync.empty()) Print("\n" + sync.Text());
   Table certificates({"NODE", "IDENTITY", "STATE", "EXPIRES"});
@@ -158,8 +154,11 @@ int Status(const Context& context) {
   if (config.mesh) {
     AddSync(context.layout, view);
     for (const local::NodeConfig& node : config.nodes) AddNode(context.layout, node, view, reasons);
-  } else if (state.ok()) {
-    view.value["problems"] = state->At("problems");
+  } else {
+    view.value["problems"] = state.ok() ? state->At("problems") : Json();
+    for (const local::NodeConfig& node : config.nodes) {
+      view.value["nodes"].Push(Json::Obj({{"name", node.name}, {"ip", local::NodeIp(node.index, 4)}}));
+    }
   }
   AddPods(LoadObjects(context.layout, config), context, reasons, view);
   view.value["healthy"] = view.healthy;

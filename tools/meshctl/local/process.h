@@ -14,12 +14,12 @@ namespace mesh::local {
 struct LaunchSpec {
   std::vector<std::string> argv;  // argv[0] is looked up in the PATH of `env`
   std::vector<std::string> env;   // NAME=value, the whole environment
-  std::string workdir;
-  std::string netns;     // path; empty: the caller's
-  std::string cgroup;    // folder; empty: the caller's
-  std::string hostname;  // with `binds`: in namespaces of its own
-  std::vector<std::pair<std::string, std::string>> binds;  // file -> path that shows it
-  std::string log_file;  // stdout and stderr, appended; stdin is /dev/null. Empty: all three inherited
+  std::string workdir = {};
+  std::string netns = {};     // path; empty: the caller's
+  std::string cgroup = {};    // folder; empty: the caller's
+  std::string hostname = {};  // with `binds`: in namespaces of its own
+  std::vector<std::pair<std::string, std::string>> binds = {};  // file -> path that shows it
+  std::string log_file = {};  // stdout and stderr, appended; stdin is /dev/null. Empty: all three inherited
 };
 
 // A child in a session of its own. NotFound when there is no such program; an error of any step between

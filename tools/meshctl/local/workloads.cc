@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "tools/meshctl/local/layout.h"
 
 namespace mesh::local {
@@ -73,6 +75,8 @@ std::vector<PodSet> PlanPods(const ObjectStore& user) {
     if (key.kind == "StatefulSet") plan.push_back(OfStatefulSet(object, key));
     if (key.kind == "Pod") plan.push_back(OfPod(object, key));
   }
+  // Pods that name their node come first: the others are spread around them.
+  std::partition(plan.begin(), plan.end(), [](const PodSet& set) { return set.owner.kind == "Pod"; });
   return plan;
 }
 

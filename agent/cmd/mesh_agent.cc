@@ -3,11 +3,13 @@
 #include <cstdio>
 
 #include "agent/controller/controller.h"
+#include "agent/node/node.h"
 #include "ztunnel/base/log.h"
 
 namespace {
 
 using mesh::controller::ControllerOptions;
+using mesh::node::NodeOptions;
 
 struct Durations {
   std::string default_lifetime = "24h";
@@ -51,6 +53,33 @@ CLI::App* AddController(CLI::App& app, ControllerOptions& options, Durations& du
   return command;
 }
 
+CLI::App* AddNode(CLI::App& app, NodeOptions& options) {
+  CLI::App* command = app.add_subcommand("node", "capture and enrol the pods of this node");
+  command->add_option("--node-name", options.node_name)->required();
+  command->add_option("--source-dir", options.source_dirs,
+                      "directory of manifests; repeat, later ones are laid over earlier ones");
+  command->add_option("--patch-dir", options.patch_dir, "where pod annotations are written");
+  command->add_option("--cgroup", options.cgroup, "cgroup v2 directory of this node's pods");
+  command->add_option("--ztunnel-cgroup", options.ztunnel_cgroup, "exempt from capture");
+  command->add_option("--prober-cgroup", options.prober_cgroup, "whose connections are probes");
+  command->add_option("--bpf-dir", options.bpf_dir, "where programs and maps are pinned")
+      ->capture_default_str();
+  command->add_option("--zds-socket", options.zds_socket, "where ztunnel asks for pods")
+      ->capture_default_str();
+  command->add_option("--cni-socket", options.cni_socket, "where pods are announced")
+      ->capture_default_str();
+  command->add_option("--admin-socket", options.admin_socket, "HTTP: /status /healthz /metrics");
+  command->add_option("--metrics-address", options.metrics_address, "IP:PORT of /metrics");
+  command->add_option("--state-dir", options.state_dir)->capture_default_str();
+  command->add_option("--exclude-namespaces", options.exclude_namespaces)
+      ->delimiter(',')
+      ->capture_default_str();
+  command->add_option("--root-namespace", options.root_namespace)->capture_default_str();
+  command->add_option("--dns-capture", options.dns_capture)->capture_default_str();
+  command->add_flag("--cleanup", options.cleanup, "undo everything and end");
+  return command;
+}
+
 int Main(int argc, char** argv) {
   CLI::App app{"Culvert's agent"};
   app.require_subcommand(1);
@@ -64,6 +93,8 @@ int Main(int argc, char** argv) {
   ControllerOptions controller;
   Durations durations;
   CLI::App* controller_command = AddController(app, controller, durations);
+  NodeOptions node;
+  CLI::App* node_command = AddNode(app, node);
   CLI::App* version_command = app.add_subcommand("version", "print the version");
   try {
     app.parse(argc, argv);
@@ -75,6 +106,7 @@ int Main(int argc, char** argv) {
     return 0;
   }
   mesh::InitLogging(log_level, log_json ? mesh::LogFormat::kJson : mesh::LogFormat::kPlain);
+  if (node_command->parsed()) return mesh::node::RunNode(node);
   if (controller_command->parsed()) {
     if (!ParseDuration(durations.default_lifetime, "default-cert-lifetime",
                        controller.default_certificate_lifetime) ||

@@ -115,6 +115,7 @@ void Controller::Impl::ReadSource() {
 absl::Status Controller::Impl::Serve() {
   ReadSource();
   hub.Push(NextVersion(), absl::Now());
+  debouncer = Debouncer();  // what was read at the start is told to each client as it comes
   status.Sweep();
   RETURN_IF_ERROR(WithContext(RenewServerCertificate(), "server certificate"));
   if (!options.root_cert_out.empty()) {
@@ -206,8 +207,10 @@ void Controller::Run(int stop_fd) {
                     {impl_->source->fd(), POLLIN, 0}};
     (void)::poll(fds, 3, static_cast<int>(absl::ToInt64Milliseconds(wait) + 1));
     if (fds[0].revents != 0) return;
+    // Objects before requests: a node proxy may ask for a pod's certificate in the moment in which the
+    // pod's object was written.
+    if (pollfd source{impl_->source->fd(), POLLIN, 0}; ::poll(&source, 1, 0) > 0) impl_->ReadSource();
     if (fds[1].revents != 0) impl_->queue.Drain();
-    if (fds[2].revents != 0) impl_->ReadSource();
     const absl::Time now = absl::Now();
     if (impl_->debouncer.TakeDue(now)) impl_->hub.Push(impl_->NextVersion(), now);
     if (now >= next_tick) {

@@ -193,7 +193,7 @@ class Client {
   }
   ~Client() {
     context_.TryCancel();
-    stream_->Finish();
+    if (!finished_) stream_->Finish();
   }
   void Subscribe(const char* type, std::map<std::string, std::string> versions = {}) {
     xds::DeltaDiscoveryRequest request;
@@ -211,9 +211,13 @@ class Client {
     stream_->Write(ack);
     return response;
   }
-  grpc::Status Finish() { return stream_->Finish(); }
+  grpc::Status Finish() {
+    finished_ = true;
+    return stream_->Finish();
+  }
 
  private:
+  bool finished_ = false;
   grpc::ClientContext context_;
   std::unique_ptr<xds::AggregatedDiscoveryService::Stub> stub_;
   std::unique_ptr<grpc::ClientReaderWriter<xds::DeltaDiscoveryRequest, xds::DeltaDiscoveryResponse>>
@@ -256,7 +260,8 @@ TEST_F(ControllerTest, ReconnectSendsWhatDiffersAndRemovesWhatIsGone) {
   {
     Client client(channel_, MakeToken(key_.get(), "n1"));
     client.Subscribe(kAddress);
-    for (const auto& resource : client.Read().resources()) versions[resource.name()] = resource.version();
+    const auto response = client.Read();
+    for (const auto& resource : response.resources()) versions[resource.name()] = resource.version();
   }
   StopController();
   Write("manifests/pods.yaml", PodYaml("b", "n2", "10.0.0.2") + PodYaml("d", "n2", "10.0.0.4"));

@@ -2,7 +2,6 @@
 
 #include <array>
 
-#include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
 
 namespace mesh::controller {
@@ -23,8 +22,7 @@ bool IsName(std::string_view text) {
 absl::StatusOr<SpiffeId> SpiffeId::Parse(std::string_view uri) {
   constexpr std::string_view kScheme = "spiffe://";
   const auto fail = [uri] {
-    return Invalid("\"{}\" is not spiffe://DOMAIN/ns/NAMESPACE/sa/ACCOUNT",
-                   Quoted(uri.substr(0, 300)));
+    return Invalid("{} is not spiffe://DOMAIN/ns/NAMESPACE/sa/ACCOUNT", uri.substr(0, 300));
   };
   if (uri.substr(0, kScheme.size()) != kScheme) return fail();
   std::array<std::string_view, 5> parts;

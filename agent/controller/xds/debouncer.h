@@ -36,8 +36,8 @@ class Debouncer {
   }
 
  private:
-  const absl::Duration quiet_;
-  const absl::Duration limit_;
+  absl::Duration quiet_;
+  absl::Duration limit_;
   bool pending_ = false;
   absl::Time first_;
   absl::Time due_;

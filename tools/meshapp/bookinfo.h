@@ -37,7 +37,8 @@ class Bookinfo : public App {
 
  private:
   Response Productpage(const Request& request, const std::vector<CallResult>& results) const;
-  Response Reviews(const Request& request, const std::string& id, const std::vector<CallResult>& results) const;
+  Response Reviews(const Request& request, const std::string& id,
+                   const std::vector<CallResult>& results) const;
   Response Json(const Request& request, const std::string& members) const;
   Response NotFoundJson(const Request& request) const;
 

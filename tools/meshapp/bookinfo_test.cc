@@ -34,22 +34,30 @@ TEST(Bookinfo, ProductpageAsksDetailsAndReviews) {
 
 TEST(Bookinfo, PageShowsTheErrorOfAPartAndIsStill200) {
   const Bookinfo app = Of(Bookinfo::Role::kProductpage, "v1");
-  const Response page = app.Compose(Get("/productpage"), {{"details:9080", 200, "{\"id\":0}", true}, {"reviews:9080", 503, "", false}});
+  const Response page = app.Compose(Get("/productpage"), {{"details:9080", 200, "{\"id\":0}", true},
+                                                          {"reviews:9080", 503, "", false}});
   EXPECT_EQ(page.status, 200);
   EXPECT_NE(page.body.find("Error fetching product reviews!"), std::string::npos);
   EXPECT_EQ(page.body.find("Error fetching product details!"), std::string::npos);
-  const Response json = app.Compose(Get("/api/v1/products/0"), {{"details:9080", 200, "{}", true}, {"reviews:9080", 0, "refused", false}});
+  const Response json =
+      app.Compose(Get("/api/v1/products/0"),
+                  {{"details:9080", 200, "{}", true}, {"reviews:9080", 0, "refused", false}});
   EXPECT_EQ(json.status, 503);
 }
 
 TEST(Bookinfo, ReviewsVersionsDifferInTheirStars) {
   const Request request = Get("/reviews/0");
-  const Bookinfo v1 = Of(Bookinfo::Role::kReviews, "v1", false), v2 = Of(Bookinfo::Role::kReviews, "v2");
+  const Bookinfo v1 = Of(Bookinfo::Role::kReviews, "v1", false),
+                 v2 = Of(Bookinfo::Role::kReviews, "v2");
   EXPECT_TRUE(v1.CallsFor(request).empty());
   EXPECT_EQ(v1.Compose(request, {}).body.find("rating\""), std::string::npos);
   ASSERT_EQ(v2.CallsFor(request).size(), 1u);
-  EXPECT_NE(v2.Compose(request, {{"ratings:9080", 200, "{}", true}}).body.find("\"color\":\"black\""), std::string::npos);
-  EXPECT_NE(v2.Compose(request, {{"ratings:9080", 500, "", false}}).body.find("currently unavailable"), std::string::npos);
+  EXPECT_NE(
+      v2.Compose(request, {{"ratings:9080", 200, "{}", true}}).body.find("\"color\":\"black\""),
+      std::string::npos);
+  EXPECT_NE(
+      v2.Compose(request, {{"ratings:9080", 500, "", false}}).body.find("currently unavailable"),
+      std::string::npos);
 }
 
 TEST(Bookinfo, UnknownPathsAreNotFound) {
@@ -59,9 +67,15 @@ TEST(Bookinfo, UnknownPathsAreNotFound) {
 }
 
 TEST(Bookinfo, TraceHeadersAreHandedOnAndNothingElse) {
-  const Headers out = TraceHeaders({{"x-request-id", "1"}, {"x-b3-traceid", "2"}, {"x-b3-spanid", "3"},
-                                    {"x-b3-parentspanid", "4"}, {"x-b3-sampled", "1"}, {"x-b3-flags", "0"},
-                                    {"traceparent", "5"}, {"cookie", "secret"}, {"host", "x"}});
+  const Headers out = TraceHeaders({{"x-request-id", "1"},
+                                    {"x-b3-traceid", "2"},
+                                    {"x-b3-spanid", "3"},
+                                    {"x-b3-parentspanid", "4"},
+                                    {"x-b3-sampled", "1"},
+                                    {"x-b3-flags", "0"},
+                                    {"traceparent", "5"},
+                                    {"cookie", "secret"},
+                                    {"host", "x"}});
   EXPECT_EQ(out.size(), 7u);
   EXPECT_EQ(Find(out, "cookie"), "");
 }

@@ -10,7 +10,8 @@
 namespace mesh::meshapp {
 namespace {
 
-// One for all connections of a thread: bytes are appended to `in_` only when the protocol leaves some.
+// One for all connections of a thread: bytes are appended to `in_` only when the protocol leaves
+// some.
 constexpr size_t kReadBytes = 256 << 10;
 char* ReadBuffer() {
   thread_local std::unique_ptr<char[]> buffer(new char[kReadBytes]);
@@ -21,7 +22,10 @@ char* ReadBuffer() {
 
 Connection::Connection(Loop& loop, UniqueFd fd, SocketAddress peer,
                        std::function<void(Connection*)> on_closed)
-    : loop_(loop), fd_(std::move(fd)), peer_(peer), on_closed_(std::move(on_closed)),
+    : loop_(loop),
+      fd_(std::move(fd)),
+      peer_(peer),
+      on_closed_(std::move(on_closed)),
       alive_(std::make_shared<char>()) {
   const int on = 1;
   ::setsockopt(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -141,7 +145,10 @@ void Connection::Flush() {
   }
   if (sent_ == out_.size()) {
     sent_ = 0;
-    if (out_.capacity() > kLowMark * 2) std::string().swap(out_); else out_.clear();
+    if (out_.capacity() > kLowMark * 2)
+      std::string().swap(out_);
+    else
+      out_.clear();
   } else if (sent_ > kLowMark) {
     out_.erase(0, sent_);
     sent_ = 0;

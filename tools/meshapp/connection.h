@@ -1,8 +1,8 @@
 // One accepted TCP connection: bytes in to a Protocol, bytes out through a bounded buffer.
 //
-// Owner: Server. Thread: the loop's. Output is written at the end of the turn in which it was produced,
-// in one send. While more than kHighMark bytes wait for the peer, reading stops: a client that does not
-// read is not read from. TCP_NODELAY always.
+// Owner: Server. Thread: the loop's. Output is written at the end of the turn in which it was
+// produced, in one send. While more than kHighMark bytes wait for the peer, reading stops: a client
+// that does not read is not read from. TCP_NODELAY always.
 #pragma once
 
 #include <memory>
@@ -33,9 +33,10 @@ class Connection : public Loop::Handler {
   static constexpr size_t kHighMark = 1 << 20;
   static constexpr size_t kLowMark = 256 << 10;
   static constexpr std::chrono::milliseconds kEndGrace{10'000};  // for the peer's FIN after ours
-  static constexpr size_t kMaxUnread = 1 << 20;  // what a protocol may leave unread
+  static constexpr size_t kMaxUnread = 1 << 20;                  // what a protocol may leave unread
 
-  Connection(Loop& loop, UniqueFd fd, SocketAddress peer, std::function<void(Connection*)> on_closed);
+  Connection(Loop& loop, UniqueFd fd, SocketAddress peer,
+             std::function<void(Connection*)> on_closed);
   ~Connection() override;
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -81,9 +82,9 @@ class Connection : public Loop::Handler {
   bool peer_ended_ = false;
   bool end_delivered_ = false;
   bool was_full_ = false;
-  bool finish_ = false;       // FIN after the output
+  bool finish_ = false;  // FIN after the output
   bool fin_sent_ = false;
-  bool close_ = false;        // close after the output
+  bool close_ = false;  // close after the output
   bool flush_asked_ = false;
 };
 

@@ -15,7 +15,8 @@ namespace mesh::meshapp {
 namespace {
 
 int MsLeft(Deadline deadline) {
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
   return static_cast<int>(std::max<int64_t>(0, left.count()));
 }
 
@@ -51,7 +52,8 @@ absl::StatusOr<UniqueFd> Connect(const HostPort& to, Deadline deadline) {
   addrinfo hints = {};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* list = nullptr;
-  if (const int error = ::getaddrinfo(to.host.c_str(), to.port.c_str(), &hints, &list); error != 0) {
+  if (const int error = ::getaddrinfo(to.host.c_str(), to.port.c_str(), &hints, &list);
+      error != 0) {
     return Unavailable("resolve {}: {}", to.host, ::gai_strerror(error));
   }
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(list, &::freeaddrinfo);
@@ -95,7 +97,8 @@ absl::StatusOr<FetchResponse> FetchOn(int fd, const FetchRequest& request, bool 
   std::string text = fmt::format("{} {} HTTP/1.1\r\n", request.method, request.path);
   if (Find(request.headers, "host").empty()) {
     const bool v6 = request.to.host.find(':') != std::string::npos;
-    text += fmt::format(fmt::runtime(v6 ? "host: [{}]:{}\r\n" : "host: {}:{}\r\n"), request.to.host, request.to.port);
+    text += fmt::format(fmt::runtime(v6 ? "host: [{}]:{}\r\n" : "host: {}:{}\r\n"), request.to.host,
+                        request.to.port);
   }
   for (const auto& [name, value] : request.headers) text += name + ": " + value + "\r\n";
   if (!request.body.empty()) text += fmt::format("content-length: {}\r\n", request.body.size());
@@ -129,7 +132,8 @@ absl::StatusOr<FetchResponse> FetchOn(int fd, const FetchRequest& request, bool 
     ASSIGN_OR_RETURN(const size_t n, ReceiveSome(fd, buffer, sizeof(buffer), deadline));
     if (n == 0) {
       if (body && body->until_close()) return response;
-      return Unavailable("connection closed {}", body ? "in the middle of the answer" : "without an answer");
+      return Unavailable("connection closed {}",
+                         body ? "in the middle of the answer" : "without an answer");
     }
     in.append(buffer, n);
   }

@@ -1,5 +1,5 @@
-// Blocking sockets and HTTP/1.1 requests with a deadline: for upstream calls (on worker threads) and for
-// the client and load commands.
+// Blocking sockets and HTTP/1.1 requests with a deadline: for upstream calls (on worker threads)
+// and for the client and load commands.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -16,8 +16,8 @@ namespace mesh::meshapp {
 
 using Deadline = std::chrono::steady_clock::time_point;
 
-// A connected socket that blocks for no longer than until `deadline`; addresses of the name are tried
-// in the resolver's order. TCP_NODELAY.
+// A connected socket that blocks for no longer than until `deadline`; addresses of the name are
+// tried in the resolver's order. TCP_NODELAY.
 absl::StatusOr<UniqueFd> Connect(const HostPort& to, Deadline deadline);
 
 absl::Status SendAll(int fd, std::string_view bytes);
@@ -40,7 +40,8 @@ struct FetchResponse {
 absl::StatusOr<FetchResponse> Fetch(const FetchRequest& request, Deadline deadline);
 
 // The same over a connection that the caller keeps.
-absl::StatusOr<FetchResponse> FetchOn(int fd, const FetchRequest& request, bool keep_alive, Deadline deadline);
+absl::StatusOr<FetchResponse> FetchOn(int fd, const FetchRequest& request, bool keep_alive,
+                                      Deadline deadline);
 
 // "http://host[:port]/path" -> where and what.
 absl::StatusOr<FetchRequest> ParseUrl(std::string_view url);

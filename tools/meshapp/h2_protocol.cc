@@ -23,7 +23,8 @@ std::optional<std::string> Base64UrlDecoded(std::string_view text) {
   int count = 0;
   for (const char c : text) {
     if (c == '=') break;
-    constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    constexpr std::string_view kAlphabet =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     const size_t value = kAlphabet.find(c);
     if (value == std::string_view::npos) return std::nullopt;
     bits = bits << 6 | static_cast<uint32_t>(value);
@@ -45,17 +46,22 @@ struct H2Protocol::Callbacks {
     return 0;
   }
 
-  static int OnHeader(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name, size_t name_size,
-                      const uint8_t* value, size_t value_size, uint8_t, void* self) {
+  static int OnHeader(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name,
+                      size_t name_size, const uint8_t* value, size_t value_size, uint8_t,
+                      void* self) {
     Stream* stream = static_cast<H2Protocol*>(self)->Find(frame->hd.stream_id);
     if (stream == nullptr || stream->dispatched) return 0;
     const std::string_view key(reinterpret_cast<const char*>(name), name_size);
     const std::string_view text(reinterpret_cast<const char*>(value), value_size);
     Request& request = stream->request;
-    if (key == ":method") request.method = text;
-    else if (key == ":path") request.SetTarget(text);
-    else if (key == ":authority") request.authority = text;
-    else if (!key.starts_with(':')) request.headers.emplace_back(key, text);
+    if (key == ":method")
+      request.method = text;
+    else if (key == ":path")
+      request.SetTarget(text);
+    else if (key == ":authority")
+      request.authority = text;
+    else if (!key.starts_with(':'))
+      request.headers.emplace_back(key, text);
     return 0;
   }
 
@@ -72,8 +78,8 @@ struct H2Protocol::Callbacks {
     return 0;
   }
 
-  static int OnChunk(nghttp2_session* session, uint8_t, int32_t id, const uint8_t* data, size_t size,
-                     void* self) {
+  static int OnChunk(nghttp2_session* session, uint8_t, int32_t id, const uint8_t* data,
+                     size_t size, void* self) {
     auto* h2 = static_cast<H2Protocol*>(self);
     Stream* stream = h2->Find(id);
     if (stream == nullptr) return 0;
@@ -92,8 +98,8 @@ struct H2Protocol::Callbacks {
     return 0;
   }
 
-  static ssize_t Read(nghttp2_session* session, int32_t id, uint8_t* out, size_t size, uint32_t* flags,
-                      nghttp2_data_source* source, void*) {
+  static ssize_t Read(nghttp2_session* session, int32_t id, uint8_t* out, size_t size,
+                      uint32_t* flags, nghttp2_data_source* source, void*) {
     Stream* stream = static_cast<H2Protocol*>(source->ptr)->Find(id);
     if (stream == nullptr) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     size_t n = std::min(size, stream->out.size() - stream->sent);
@@ -138,7 +144,8 @@ H2Protocol::H2Protocol(Connection& connection, Service& service)
   nghttp2_option* option = nullptr;
   nghttp2_option_new(&option);
   nghttp2_option_set_no_auto_window_update(option, 1);
-  MESH_CHECK(nghttp2_session_server_new2(&session_, callbacks, this, option) == 0, "nghttp2 session");
+  MESH_CHECK(nghttp2_session_server_new2(&session_, callbacks, this, option) == 0,
+             "nghttp2 session");
   nghttp2_option_del(option);
   nghttp2_session_callbacks_del(callbacks);
   const nghttp2_settings_entry settings[] = {{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 1000},
@@ -172,7 +179,8 @@ void H2Protocol::OnOpen() {
 
 size_t H2Protocol::OnData(std::string_view in) {
   receiving_ = true;
-  const ssize_t n = nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(in.data()), in.size());
+  const ssize_t n =
+      nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(in.data()), in.size());
   receiving_ = false;
   SendPending();
   if (n < 0) connection_.CloseWhenSent();
@@ -184,8 +192,9 @@ void H2Protocol::OnPeerEnd() { connection_.CloseWhenSent(); }
 void H2Protocol::OnDrained() { SendPending(); }
 
 void H2Protocol::Drain() {
-  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_),
-                        NGHTTP2_NO_ERROR, nullptr, 0);
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE,
+                        nghttp2_session_get_last_proc_stream_id(session_), NGHTTP2_NO_ERROR,
+                        nullptr, 0);
   SendPending();
 }
 
@@ -238,12 +247,14 @@ void H2Protocol::Dispatch(int32_t id, Stream& stream) {
   });
 }
 
-void H2Protocol::Submit(int32_t id, Stream& stream, int status, std::string_view content_type, bool with_length) {
+void H2Protocol::Submit(int32_t id, Stream& stream, int status, std::string_view content_type,
+                        bool with_length) {
   const std::string code = std::to_string(status);
   const std::string length = std::to_string(stream.out.size() + stream.filler_left);
-  const nghttp2_nv headers[] = {Nv(":status", code), Nv("server", "meshapp"), Nv("content-type", content_type),
-                                Nv("content-length", length)};
-  const nghttp2_data_provider provider = {.source = {.ptr = this}, .read_callback = &Callbacks::Read};
+  const nghttp2_nv headers[] = {Nv(":status", code), Nv("server", "meshapp"),
+                                Nv("content-type", content_type), Nv("content-length", length)};
+  const nghttp2_data_provider provider = {.source = {.ptr = this},
+                                          .read_callback = &Callbacks::Read};
   const bool bodiless = stream.request.method == "HEAD" || status == 204 || status == 304;
   nghttp2_submit_response(session_, id, headers, std::size(headers) - (with_length ? 0 : 1),
                           bodiless ? nullptr : &provider);

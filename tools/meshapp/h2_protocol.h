@@ -1,6 +1,6 @@
 // HTTP/2 in clear text over nghttp2: the same answers as HTTP/1, and gRPC echo:
-//   /echo.EchoService/Echo (and any method named Echo or EchoStream): every message comes back as it was,
-//   unary or streamed; `grpc-status: 0` in the trailers once the client has ended. Metadata
+//   /echo.EchoService/Echo (and any method named Echo or EchoStream): every message comes back as
+//   it was, unary or streamed; `grpc-status: 0` in the trailers once the client has ended. Metadata
 //   `x-grpc-status: N` ends the call with that status instead.
 //   /grpc.health.v1.Health/Check: SERVING. Other gRPC paths: UNIMPLEMENTED.
 //
@@ -41,8 +41,8 @@ class H2Protocol : public Protocol {
     bool out_complete = false;
     bool echo = false;
     bool dispatched = false;
-    bool deferred = false;       // nghttp2 was told to ask again later
-    std::string grpc_status;     // trailers when not empty
+    bool deferred = false;    // nghttp2 was told to ask again later
+    std::string grpc_status;  // trailers when not empty
   };
   struct Callbacks;  // of nghttp2
 
@@ -50,7 +50,8 @@ class H2Protocol : public Protocol {
   void EndOfRequest(int32_t id, Stream& stream);
   void Dispatch(int32_t id, Stream& stream);
   void SubmitGrpc(int32_t id, Stream& stream);
-  void Submit(int32_t id, Stream& stream, int status, std::string_view content_type, bool with_length);
+  void Submit(int32_t id, Stream& stream, int status, std::string_view content_type,
+              bool with_length);
   void Resume(int32_t id, Stream& stream);
   void SendPending();
   Stream* Find(int32_t id);

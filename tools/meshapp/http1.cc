@@ -60,7 +60,8 @@ absl::StatusOr<std::optional<Parts>> FindHead(std::string_view in) {
 }
 
 bool ParseVersion(std::string_view text, int& minor) {
-  if (text.size() != 8 || !text.starts_with("HTTP/1.") || text[7] < '0' || text[7] > '9') return false;
+  if (text.size() != 8 || !text.starts_with("HTTP/1.") || text[7] < '0' || text[7] > '9')
+    return false;
   minor = text[7] - '0';
   return true;
 }
@@ -141,7 +142,8 @@ absl::StatusOr<Http1Body> Http1Body::Framed(const Http1Head& head, State without
       if (length && *length != value) return Invalid("two different Content-Length headers");
       length = value;
     } else if (name == "transfer-encoding") {
-      if (Lower(value) != "chunked" || chunked) return Invalid("Transfer-Encoding \"{}\" is unknown", value);
+      if (Lower(value) != "chunked" || chunked)
+        return Invalid("Transfer-Encoding \"{}\" is unknown", value);
       chunked = true;
     }
   }
@@ -161,7 +163,8 @@ absl::StatusOr<size_t> Http1Body::Feed(std::string_view in, std::string* keep) {
   while (used < in.size() && state_ != State::kDone) {
     const std::string_view rest = in.substr(used);
     if (state_ == State::kLength || state_ == State::kChunkData || state_ == State::kUntilClose) {
-      const size_t n = state_ == State::kUntilClose ? rest.size() : std::min<uint64_t>(rest.size(), left_);
+      const size_t n =
+          state_ == State::kUntilClose ? rest.size() : std::min<uint64_t>(rest.size(), left_);
       if (keep) keep->append(rest.substr(0, n));
       received_ += n;
       used += n;
@@ -172,7 +175,8 @@ absl::StatusOr<size_t> Http1Body::Feed(std::string_view in, std::string* keep) {
     }
     const size_t end = rest.find("\r\n");
     if (end == std::string_view::npos) {
-      if (rest.size() > kMaxChunkLine) return Invalid("chunk line is longer than {} bytes", kMaxChunkLine);
+      if (rest.size() > kMaxChunkLine)
+        return Invalid("chunk line is longer than {} bytes", kMaxChunkLine);
       break;
     }
     ASSIGN_OR_RETURN(const size_t line, FeedLine(rest.substr(0, end)));
@@ -201,19 +205,32 @@ absl::StatusOr<size_t> Http1Body::FeedLine(std::string_view line) {
 
 std::string_view ReasonPhrase(int status) {
   switch (status) {
-    case 200: return "OK";
-    case 201: return "Created";
-    case 204: return "No Content";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 429: return "Too Many Requests";
-    case 500: return "Internal Server Error";
-    case 502: return "Bad Gateway";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    default: return "Status";
+    case 200:
+      return "OK";
+    case 201:
+      return "Created";
+    case 204:
+      return "No Content";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 429:
+      return "Too Many Requests";
+    case 500:
+      return "Internal Server Error";
+    case 502:
+      return "Bad Gateway";
+    case 503:
+      return "Service Unavailable";
+    case 504:
+      return "Gateway Timeout";
+    default:
+      return "Status";
   }
 }
 

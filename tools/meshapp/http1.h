@@ -1,4 +1,5 @@
-// HTTP/1.1 messages (RFC 9112) as text: heads parsed from a view, bodies unframed as they come. No I/O.
+// HTTP/1.1 messages (RFC 9112) as text: heads parsed from a view, bodies unframed as they come. No
+// I/O.
 //
 // Strict where leniency is dangerous: a message with both Content-Length and Transfer-Encoding, a
 // malformed length, a folded or nameless header is an error. A head may be kMaxHead bytes long.
@@ -45,8 +46,8 @@ class Http1Body {
 
   bool done() const { return state_ == State::kDone; }
   bool until_close() const { return state_ == State::kUntilClose; }
-  // Takes bytes of the body and returns how many of `in` it used; content is appended to `keep` when
-  // given. It uses less than all of `in` only when done, or for an incomplete chunk line.
+  // Takes bytes of the body and returns how many of `in` it used; content is appended to `keep`
+  // when given. It uses less than all of `in` only when done, or for an incomplete chunk line.
   absl::StatusOr<size_t> Feed(std::string_view in, std::string* keep);
   uint64_t received_bytes() const { return received_; }
 

@@ -24,29 +24,34 @@ TEST(Http1, RequestHeadWaitsUntilItIsComplete) {
 
 TEST(Http1, RefusesMalformedHeads) {
   Http1Head head;
-  for (const char* bad : {"GET\r\n\r\n", "GET / HTTP/2.0\r\n\r\n", " / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nno colon\r\n\r\n",
-                          "GET / HTTP/1.1\r\n: empty\r\n\r\n", "GET / HTTP/1.1\r\na b: c\r\n\r\n",
+  for (const char* bad : {"GET\r\n\r\n", "GET / HTTP/2.0\r\n\r\n", " / HTTP/1.1\r\n\r\n",
+                          "GET / HTTP/1.1\r\nno colon\r\n\r\n", "GET / HTTP/1.1\r\n: empty\r\n\r\n",
+                          "GET / HTTP/1.1\r\na b: c\r\n\r\n",
                           "GET / HTTP/1.1\r\n folded: x\r\n\r\n", "GET /a b HTTP/1.1\r\n\r\n"}) {
     EXPECT_FALSE(ParseRequestHead(bad, head).ok()) << bad;
   }
   EXPECT_FALSE(ParseRequestHead(std::string(kMaxHead + 1, 'a'), head).ok());
-  for (const char* bad : {"HTTP/1.1 99 x\r\n\r\n", "HTTP/1.1\r\n\r\n", "FTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 2x0 OK\r\n\r\n"}) {
+  for (const char* bad : {"HTTP/1.1 99 x\r\n\r\n", "HTTP/1.1\r\n\r\n", "FTP/1.1 200 OK\r\n\r\n",
+                          "HTTP/1.1 2x0 OK\r\n\r\n"}) {
     EXPECT_FALSE(ParseResponseHead(bad, head).ok()) << bad;
   }
 }
 
 TEST(Http1, RefusesAmbiguousFraming) {
   Http1Head head;
-  for (const char* bad : {"content-length: 1\r\ntransfer-encoding: chunked", "content-length: 1\r\ncontent-length: 2",
-                          "content-length: -1", "content-length: 1x", "transfer-encoding: gzip"}) {
-    ASSERT_TRUE(ParseRequestHead(std::string("POST / HTTP/1.1\r\n") + bad + "\r\n\r\n", head).ok()) << bad;
+  for (const char* bad :
+       {"content-length: 1\r\ntransfer-encoding: chunked", "content-length: 1\r\ncontent-length: 2",
+        "content-length: -1", "content-length: 1x", "transfer-encoding: gzip"}) {
+    ASSERT_TRUE(ParseRequestHead(std::string("POST / HTTP/1.1\r\n") + bad + "\r\n\r\n", head).ok())
+        << bad;
     EXPECT_FALSE(Http1Body::OfRequest(head).ok()) << bad;
   }
 }
 
 TEST(Http1, ChunkedBodyInPiecesOfEverySize) {
   Http1Head head;
-  ASSERT_TRUE(ParseResponseHead("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", head).ok());
+  ASSERT_TRUE(
+      ParseResponseHead("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", head).ok());
   const std::string wire = "5;x=1\r\nhello\r\n6\r\n world\r\n0\r\ntrailer: 1\r\n\r\nnext";
   for (size_t piece = 1; piece <= wire.size(); ++piece) {
     absl::StatusOr<Http1Body> body = Http1Body::OfResponse(head, false);

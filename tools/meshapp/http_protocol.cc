@@ -63,7 +63,8 @@ size_t Http1Protocol::StartRequest(std::string_view in) {
   body_ = *std::move(body);
   keep_alive_ = head_.KeepAlive() && !draining_;
   if (!body_->done()) {
-    if (HasToken(head_.headers, "expect", "100-continue")) connection_.Write("HTTP/1.1 100 Continue\r\n\r\n");
+    if (HasToken(head_.headers, "expect", "100-continue"))
+      connection_.Write("HTTP/1.1 100 Continue\r\n\r\n");
   } else if (!TryUpgrade()) {
     Dispatch();
   }
@@ -80,9 +81,10 @@ bool Http1Protocol::TryUpgrade() {
   request.headers = head_.headers;
   auto h2 = H2Protocol::Upgrade(connection_, service_, settings, std::move(request));
   if (h2 == nullptr) return false;  // settings that cannot be read: answered as HTTP/1.1
-  busy_ = true;  // this object is done
+  busy_ = true;                     // this object is done
   H2Protocol& upgraded = *h2;
-  connection_.Write("HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: h2c\r\n\r\n");
+  connection_.Write(
+      "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: h2c\r\n\r\n");
   connection_.ReplaceProtocol(std::move(h2));
   upgraded.OnOpen();
   return true;
@@ -109,13 +111,18 @@ void Http1Protocol::Answer(Response response) {
   if (draining_) keep_alive_ = false;
   const bool chunked = response.chunks > 0 && head_.minor >= 1 && response.filler_bytes == 0;
   const uint64_t length = response.filler_bytes > 0 ? response.filler_bytes : response.body.size();
-  std::string text = fmt::format("HTTP/1.1 {} {}\r\nserver: meshapp\r\ncontent-type: {}\r\n",
-                                 response.status, ReasonPhrase(response.status), response.content_type);
+  std::string text =
+      fmt::format("HTTP/1.1 {} {}\r\nserver: meshapp\r\ncontent-type: {}\r\n", response.status,
+                  ReasonPhrase(response.status), response.content_type);
   const bool bodiless = response.status == 204 || response.status == 304;
-  if (chunked) text += "transfer-encoding: chunked\r\n";
-  else if (!bodiless) text += fmt::format("content-length: {}\r\n", length);
-  if (!keep_alive_) text += "connection: close\r\n";
-  else if (head_.minor == 0) text += "connection: keep-alive\r\n";
+  if (chunked)
+    text += "transfer-encoding: chunked\r\n";
+  else if (!bodiless)
+    text += fmt::format("content-length: {}\r\n", length);
+  if (!keep_alive_)
+    text += "connection: close\r\n";
+  else if (head_.minor == 0)
+    text += "connection: keep-alive\r\n";
   text += "\r\n";
   if (head_.method == "HEAD" || bodiless) {
     connection_.Write(text);
@@ -137,7 +144,8 @@ void Http1Protocol::SendPieces(std::shared_ptr<Response> response, unsigned next
     const size_t from = size * next / count, to = size * (next + 1) / count;
     ++next;
     if (to > from) {
-      connection_.Write(fmt::format("{:x}\r\n{}\r\n", to - from, std::string_view(response->body).substr(from, to - from)));
+      connection_.Write(fmt::format("{:x}\r\n{}\r\n", to - from,
+                                    std::string_view(response->body).substr(from, to - from)));
     }
     if (next < count && response->gap.count() > 0) {
       connection_.loop().After(response->gap, [this, response, next, alive = connection_.alive()] {
@@ -175,8 +183,9 @@ void Http1Protocol::Finished() {
 
 void Http1Protocol::Refuse(int status, std::string_view why) {
   busy_ = true;
-  connection_.Write(fmt::format("HTTP/1.1 {} {}\r\nserver: meshapp\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{}\n",
-                                status, ReasonPhrase(status), why.size() + 1, why));
+  connection_.Write(fmt::format(
+      "HTTP/1.1 {} {}\r\nserver: meshapp\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{}\n",
+      status, ReasonPhrase(status), why.size() + 1, why));
   connection_.FinishWriting();
 }
 

@@ -1,5 +1,5 @@
-// HTTP on one connection: HTTP/1.0 and 1.1 with keep-alive and pipelining, and HTTP/2 in clear text by
-// prior knowledge or `Upgrade: h2c`. One request at a time; input waits unread meanwhile.
+// HTTP on one connection: HTTP/1.0 and 1.1 with keep-alive and pipelining, and HTTP/2 in clear text
+// by prior knowledge or `Upgrade: h2c`. One request at a time; input waits unread meanwhile.
 #pragma once
 
 #include <optional>
@@ -11,7 +11,8 @@ namespace mesh::meshapp {
 
 class Http1Protocol : public Protocol {
  public:
-  Http1Protocol(Connection& connection, Service& service) : connection_(connection), service_(service) {}
+  Http1Protocol(Connection& connection, Service& service)
+      : connection_(connection), service_(service) {}
   size_t OnData(std::string_view in) override;
   void OnPeerEnd() override;
   void OnDrained() override;
@@ -30,9 +31,9 @@ class Http1Protocol : public Protocol {
 
   Connection& connection_;
   Service& service_;
-  bool first_ = true;     // nothing was read yet: the HTTP/2 preface may come
-  bool busy_ = false;     // a request waits for its answer
-  bool stepping_ = false; // inside OnData
+  bool first_ = true;      // nothing was read yet: the HTTP/2 preface may come
+  bool busy_ = false;      // a request waits for its answer
+  bool stepping_ = false;  // inside OnData
   bool keep_alive_ = true;
   bool draining_ = false;
   Http1Head head_;

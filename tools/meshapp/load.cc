@@ -29,7 +29,8 @@ absl::StatusOr<Target> Resolve(const HostPort& to) {
   addrinfo hints = {};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* list = nullptr;
-  if (const int error = ::getaddrinfo(to.host.c_str(), to.port.c_str(), &hints, &list); error != 0) {
+  if (const int error = ::getaddrinfo(to.host.c_str(), to.port.c_str(), &hints, &list);
+      error != 0) {
     return Unavailable("resolve {}: {}", to.host, ::gai_strerror(error));
   }
   Target target;
@@ -101,7 +102,8 @@ void Failed(LoadResult& result, const absl::Status& status) {
   std::this_thread::sleep_for(std::chrono::milliseconds(10));
 }
 
-absl::Status BulkOnce(const Target& target, const LoadOptions& options, Clock::time_point end, uint64_t& confirmed) {
+absl::Status BulkOnce(const Target& target, const LoadOptions& options, Clock::time_point end,
+                      uint64_t& confirmed) {
   ASSIGN_OR_RETURN(const UniqueFd fd, Open(target));
   std::vector<char> block(256 << 10, 'b');
   if (options.reverse) {
@@ -237,7 +239,8 @@ std::string LoadResult::Json() const {
       R"("p50_us":{:.1f},"p99_us":{:.1f},"max_us":{:.1f}}})"
       "\n",
       JsonString(mode), done, errors, JsonString(last_error), seconds,
-      static_cast<double>(done) / seconds, latency.QuantileUs(0.5), latency.QuantileUs(0.99), latency.max_us());
+      static_cast<double>(done) / seconds, latency.QuantileUs(0.5), latency.QuantileUs(0.99),
+      latency.max_us());
 }
 
 std::string RunClient(const ClientOptions& options, bool& all_ok) {
@@ -249,7 +252,8 @@ std::string RunClient(const ClientOptions& options, bool& all_ok) {
   const LoadResult sum = OnThreads("client", options.connections, [&](LoadResult& result) {
     while (next.fetch_add(1) < options.count) {
       const auto start = Clock::now();
-      const absl::StatusOr<FetchResponse> response = Fetch(options.request, start + options.timeout);
+      const absl::StatusOr<FetchResponse> response =
+          Fetch(options.request, start + options.timeout);
       result.latency.Add(Clock::now() - start);
       ++result.done;
       std::lock_guard lock(mutex);
@@ -264,7 +268,8 @@ std::string RunClient(const ClientOptions& options, bool& all_ok) {
       constexpr std::string_view kKey = "\"version\":\"";
       if (const size_t at = response->body.find(kKey); at != std::string::npos) {
         const size_t from = at + kKey.size();
-        ++counts[fmt::format("version  {}", response->body.substr(from, response->body.find('"', from) - from))];
+        ++counts[fmt::format("version  {}",
+                             response->body.substr(from, response->body.find('"', from) - from))];
       }
       if (options.print_body) body = response->body;
     }

@@ -1,8 +1,8 @@
 // Load against the sample's own servers, each run for a time, on blocking sockets with a thread a
 // connection (http: one thread for all, by epoll):
 //   short: connect, one exchange with an echo, close, again   rr: ping-pong on one connection each
-//   idle:  connections that exchanged one byte and then wait  bulk: bytes into a sink, or out of a source
-//   http:  GET on keep-alive connections, one request each at a time
+//   idle:  connections that exchanged one byte and then wait  bulk: bytes into a sink, or out of a
+//   source http:  GET on keep-alive connections, one request each at a time
 //
 // A result counts what the other side confirmed, never what was only handed to the kernel.
 #pragma once
@@ -28,11 +28,11 @@ struct LoadOptions {
 
 struct LoadResult {
   std::string mode;
-  uint64_t done = 0;    // exchanges, connections or bytes
+  uint64_t done = 0;  // exchanges, connections or bytes
   uint64_t errors = 0;
   std::string last_error;
   double seconds = 0;
-  Histogram latency;    // empty for bulk and idle
+  Histogram latency;  // empty for bulk and idle
 
   std::string Text() const;
   std::string Json() const;

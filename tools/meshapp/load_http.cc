@@ -23,8 +23,8 @@ struct Client {
   Clock::time_point sent;
 };
 
-// The length of the complete answer at the start of `in`, 0 while it is not complete. Answers of the
-// sample carry Content-Length; others are parsed in full.
+// The length of the complete answer at the start of `in`, 0 while it is not complete. Answers of
+// the sample carry Content-Length; others are parsed in full.
 absl::StatusOr<size_t> CompleteAnswer(std::string_view in) {
   const size_t end = in.find("\r\n\r\n");
   if (end == std::string_view::npos) return size_t{0};
@@ -41,14 +41,16 @@ absl::StatusOr<size_t> CompleteAnswer(std::string_view in) {
   if (!head_length) return size_t{0};
   ASSIGN_OR_RETURN(Http1Body body, Http1Body::OfResponse(head, false));
   ASSIGN_OR_RETURN(const size_t used, body.Feed(in.substr(*head_length), nullptr));
-  if (body.until_close()) return Invalid("the server ends answers by closing; keep-alive is needed");
+  if (body.until_close())
+    return Invalid("the server ends answers by closing; keep-alive is needed");
   return body.done() ? *head_length + used : 0;
 }
 
 class Run {
  public:
   explicit Run(const LoadOptions& options) : options_(options) {
-    request_ = fmt::format("GET {} HTTP/1.1\r\nhost: {}:{}\r\n\r\n", options.path, options.to.host, options.to.port);
+    request_ = fmt::format("GET {} HTTP/1.1\r\nhost: {}:{}\r\n\r\n", options.path, options.to.host,
+                           options.to.port);
     result_.mode = "http";
   }
 
@@ -78,7 +80,8 @@ class Run {
     client.in.clear();
     ASSIGN_OR_RETURN(client.fd, Connect(options_.to, Clock::now() + std::chrono::seconds(5)));
     epoll_event event = {.events = EPOLLIN, .data = {.ptr = &client}};
-    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, client.fd.get(), &event) != 0) return Errno(errno, "epoll_ctl");
+    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, client.fd.get(), &event) != 0)
+      return Errno(errno, "epoll_ctl");
     return Ask(client);
   }
 

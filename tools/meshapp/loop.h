@@ -1,8 +1,8 @@
 // A small level-triggered epoll loop: readiness, timers, posted work. One per thread of the sample.
 //
-// Owner and thread: the thread that calls Run(); Post() and Stop() are for any thread. A handler that
-// ends during a callback calls Remove() and lets itself be destroyed through Defer(), because events of
-// the same turn may still name it.
+// Owner and thread: the thread that calls Run(); Post() and Stop() are for any thread. A handler
+// that ends during a callback calls Remove() and lets itself be destroyed through Defer(), because
+// events of the same turn may still name it.
 #pragma once
 
 #include <absl/status/statusor.h>

@@ -1,6 +1,6 @@
 // meshapp: the sample program, its servers, its client and its load. `meshapp --help` lists them.
-#include <CLI/CLI.hpp>
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <cstdio>
 #include <cstdlib>
@@ -33,7 +33,8 @@ int Exit(const absl::Status& status) {
   return 1;
 }
 
-// A place that the environment names as Istio's sample does: DETAILS_HOSTNAME, DETAILS_SERVICE_PORT.
+// A place that the environment names as Istio's sample does: DETAILS_HOSTNAME,
+// DETAILS_SERVICE_PORT.
 HostPort Place(const std::string& variable, const std::string& name) {
   HostPort place{Environment((variable + "_HOSTNAME").c_str(), name),
                  Environment((variable + "_SERVICE_PORT").c_str(), "9080")};
@@ -75,7 +76,8 @@ absl::Status ServeBookinfo(const Flags& flags) {
   options.details = Place("DETAILS", "details");
   options.reviews = Place("REVIEWS", "reviews");
   options.ratings = Place("RATINGS", "ratings");
-  options.with_ratings = Environment("ENABLE_RATINGS", flags.version == "v1" ? "false" : "true") == "true";
+  options.with_ratings =
+      Environment("ENABLE_RATINGS", flags.version == "v1" ? "false" : "true") == "true";
   options.star_color = Environment("STAR_COLOR", flags.version == "v3" ? "red" : "black");
   const Bookinfo app(options);
   return RunHttp(app, flags.server);
@@ -86,7 +88,8 @@ absl::Status ServeTcp(const Flags& flags, const std::string& kind) {
       [&](Connection& connection) -> std::unique_ptr<Protocol> {
         if (kind == "sink") return std::make_unique<SinkProtocol>(connection);
         if (kind == "source") return std::make_unique<SourceProtocol>(connection);
-        return std::make_unique<EchoProtocol>(connection, kind == "tcp-server-first" ? flags.greeting : "");
+        return std::make_unique<EchoProtocol>(connection,
+                                              kind == "tcp-server-first" ? flags.greeting : "");
       },
       flags.server);
 }
@@ -101,8 +104,8 @@ absl::Status Client(Flags& flags) {
     const size_t colon = header.find(':');
     if (colon == std::string::npos) return Invalid("header \"{}\" has no colon", header);
     const size_t value = header.find_first_not_of(' ', colon + 1);
-    flags.client.request.headers.emplace_back(Lower(header.substr(0, colon)),
-                                              value == std::string::npos ? "" : header.substr(value));
+    flags.client.request.headers.emplace_back(
+        Lower(header.substr(0, colon)), value == std::string::npos ? "" : header.substr(value));
   }
   const auto timeout = ParseDuration(flags.timeout);
   if (!timeout) return Invalid("--timeout \"{}\" is no duration", flags.timeout);
@@ -115,11 +118,13 @@ absl::Status Client(Flags& flags) {
 absl::Status Load(Flags& flags, const std::string& mode) {
   const auto to = ParseHostPort(flags.to);
   if (!to) return Invalid("--connect \"{}\" is no host:port", flags.to);
-  const auto seconds = ParseDuration(flags.time.find_first_not_of("0123456789.") == std::string::npos
-                                         ? flags.time + "s" : flags.time);
+  const auto seconds = ParseDuration(
+      flags.time.find_first_not_of("0123456789.") == std::string::npos ? flags.time + "s"
+                                                                       : flags.time);
   if (!seconds) return Invalid("--seconds \"{}\" is no duration", flags.time);
   const auto bytes = ParseSize(flags.size);
-  if (!bytes || *bytes == 0 || *bytes > (64 << 20)) return Invalid("--bytes \"{}\" is no size", flags.size);
+  if (!bytes || *bytes == 0 || *bytes > (64 << 20))
+    return Invalid("--bytes \"{}\" is no size", flags.size);
   RaiseFileLimit();
   flags.load.to = *to;
   flags.load.time = *seconds;
@@ -142,22 +147,26 @@ int Main(int argc, char** argv) {
   std::function<absl::Status()> run;
 
   const auto server_flags = [&](CLI::App* command, uint16_t port) {
-    command->add_option("--port", flags.server.port, "0: any free one (default " + std::to_string(port) + ")");
+    command->add_option("--port", flags.server.port,
+                        "0: any free one (default " + std::to_string(port) + ")");
     command->add_option("--threads", flags.server.threads)->check(CLI::Range(1, 64));
     command->parse_complete_callback([command, &flags, port] {
       if (command->count("--port") == 0) flags.server.port = port;
     });
   };
-  CLI::App* serve = cli.add_subcommand("serve", "HTTP/1.1, h2c and gRPC echo; describes itself and the request");
+  CLI::App* serve =
+      cli.add_subcommand("serve", "HTTP/1.1, h2c and gRPC echo; describes itself and the request");
   server_flags(serve, 8080);
   serve->add_option("--name", flags.name, "the service's name")->envname("SERVICE_NAME");
   serve->add_option("--version", flags.version)->envname("SERVICE_VERSION");
   serve->add_option("--pod", flags.pod, "what to call this instance (default: the host's name)");
-  serve->add_option("--calls", flags.calls, "upstreams, host:port[/path], asked for every request")->delimiter(',');
+  serve->add_option("--calls", flags.calls, "upstreams, host:port[/path], asked for every request")
+      ->delimiter(',');
   serve->add_flag("--log", flags.server.service.log, "a line per request");
   serve->callback([&] { run = [&] { return Serve(flags); }; });
 
-  CLI::App* bookinfo = cli.add_subcommand("bookinfo", "one service of Istio's Bookinfo sample, by its routes");
+  CLI::App* bookinfo =
+      cli.add_subcommand("bookinfo", "one service of Istio's Bookinfo sample, by its routes");
   server_flags(bookinfo, 9080);
   bookinfo->add_option("role", flags.role, "productpage, details, reviews or ratings")->required();
   bookinfo->add_option("version", flags.version)->envname("SERVICE_VERSION");
@@ -172,17 +181,23 @@ int Main(int argc, char** argv) {
     CLI::App* command = cli.add_subcommand(name, what);
     server_flags(command, 9000);
     command->add_option("--greeting", flags.greeting, "of tcp-server-first");
-    command->callback([&, kind = std::string(name)] { run = [&, kind] { return ServeTcp(flags, kind); }; });
+    command->callback(
+        [&, kind = std::string(name)] { run = [&, kind] { return ServeTcp(flags, kind); }; });
   }
   cli.add_subcommand("sleep", "waits to be ended")->callback([&] {
-    run = [] { RunSleep(); return absl::OkStatus(); };
+    run = [] {
+      RunSleep();
+      return absl::OkStatus();
+    };
   });
 
-  CLI::App* client = cli.add_subcommand("client", "HTTP/1.1 requests; counts statuses and versions");
+  CLI::App* client =
+      cli.add_subcommand("client", "HTTP/1.1 requests; counts statuses and versions");
   client->add_option("url", flags.url, "http://host[:port]/path")->required();
   client->add_option("-n,--count", flags.client.count);
   client->add_option("-c,--connections", flags.client.connections)->check(CLI::Range(1, 1000));
-  client->add_option("-H,--header", flags.headers, "\"name: value\", repeatable")->allow_extra_args(false);
+  client->add_option("-H,--header", flags.headers, "\"name: value\", repeatable")
+      ->allow_extra_args(false);
   client->add_option("-X,--method", flags.method);
   client->add_option("-d,--body", flags.body);
   client->add_option("--timeout", flags.timeout, "of one request");
@@ -199,7 +214,8 @@ int Main(int argc, char** argv) {
         std::tuple("http", "GET on keep-alive connections", 32)}) {
     CLI::App* mode = load->add_subcommand(name, what);
     mode->add_option("--connect", flags.to, "host:port")->required();
-    mode->add_option("-c,--connections,--threads", flags.load.connections)->check(CLI::Range(1, 19'000));
+    mode->add_option("-c,--connections,--threads", flags.load.connections)
+        ->check(CLI::Range(1, 19'000));
     mode->add_option("--seconds", flags.time);
     mode->add_option("--bytes", flags.size, "of one exchange");
     mode->add_option("--path", flags.load.path, "of http");
@@ -208,7 +224,8 @@ int Main(int argc, char** argv) {
     mode->parse_complete_callback([mode, &flags, connections] {
       if (mode->count("--connections") == 0) flags.load.connections = connections;
     });
-    mode->callback([&, kind = std::string(name)] { run = [&, kind] { return Load(flags, kind); }; });
+    mode->callback(
+        [&, kind = std::string(name)] { run = [&, kind] { return Load(flags, kind); }; });
   }
   try {
     cli.parse(argc, argv);

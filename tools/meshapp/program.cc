@@ -33,11 +33,13 @@ sigset_t BlockSignals() {
   return set;
 }
 
-absl::Status RunWorkers(std::vector<Worker>& workers, const ServerOptions& options, const sigset_t& signals) {
+absl::Status RunWorkers(std::vector<Worker>& workers, const ServerOptions& options,
+                        const sigset_t& signals) {
   for (Worker& worker : workers) {
     worker.thread = std::thread([loop = worker.loop.get()] { loop->Run(); });
   }
-  Logger("meshapp")->info("listening port={} threads={}", workers[0].server->port(), workers.size());
+  Logger("meshapp")->info("listening port={} threads={}", workers[0].server->port(),
+                          workers.size());
   int received = 0;
   sigwait(&signals, &received);
   Logger("meshapp")->info("ending signal={}", received);
@@ -70,9 +72,10 @@ absl::Status RunHttp(const App& app, const ServerOptions& options) {
     ASSIGN_OR_RETURN(worker.loop, Loop::Open());
     worker.service = std::make_unique<Service>(*worker.loop, app, upstreams, options.service);
     ASSIGN_OR_RETURN(worker.server,
-                     Server::Listen(*worker.loop, port, [service = worker.service.get()](Connection& connection) {
-                       return std::make_unique<Http1Protocol>(connection, *service);
-                     }));
+                     Server::Listen(*worker.loop, port,
+                                    [service = worker.service.get()](Connection& connection) {
+                                      return std::make_unique<Http1Protocol>(connection, *service);
+                                    }));
     port = worker.server->port();
   }
   RETURN_IF_ERROR(RunWorkers(workers, options, signals));

@@ -22,7 +22,8 @@ absl::StatusOr<UniqueFd> Bind(uint16_t port) {
     if (family == AF_INET6) ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
     sockaddr_storage address = {};
     const SocketAddress any{family == AF_INET6 ? IpAddress() : IpAddress::V4(0), port};
-    if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), any.ToSockaddr(address, family)) != 0) {
+    if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), any.ToSockaddr(address, family)) !=
+        0) {
       if (family == AF_INET6 && errno != EADDRINUSE) continue;
       return Errno(errno, "bind port {}", port);
     }

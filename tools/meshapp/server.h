@@ -1,7 +1,7 @@
 // A dual-stack TCP listener and the connections it accepted.
 //
-// Owner: the loop's thread. At kMaxConnections the listener rests until one ends (the kernel's backlog
-// then fills and new clients wait). Drain() stops accepting and lets connections finish.
+// Owner: the loop's thread. At kMaxConnections the listener rests until one ends (the kernel's
+// backlog then fills and new clients wait). Drain() stops accepting and lets connections finish.
 #pragma once
 
 #include <functional>

@@ -22,13 +22,17 @@ class Running {
   explicit Running(Server::Factory factory) { Start(std::move(factory)); }
   explicit Running(const App& app) {
     service_ = std::make_unique<Service>(*loop_, app, upstreams_, Service::Options{});
-    Start([this](Connection& connection) { return std::make_unique<Http1Protocol>(connection, *service_); });
+    Start([this](Connection& connection) {
+      return std::make_unique<Http1Protocol>(connection, *service_);
+    });
   }
   ~Running() {
     loop_->Post([this] { server_->Drain([this] { loop_->Stop(); }); });
     thread_.join();
   }
-  HostPort at(const char* host = "127.0.0.1") const { return {host, std::to_string(server_->port())}; }
+  HostPort at(const char* host = "127.0.0.1") const {
+    return {host, std::to_string(server_->port())};
+  }
 
  private:
   void Start(Server::Factory factory) {
@@ -72,7 +76,8 @@ TEST(HttpServer, DescribesTheRequestInBothFamilies) {
     const auto got = Fetch(request, Soon());
     ASSERT_TRUE(got.ok()) << got.status();
     EXPECT_EQ(got->status, 200);
-    EXPECT_NE(got->body.find(R"("service":"shop","version":"v2","pod":"pod-1")"), std::string::npos) << got->body;
+    EXPECT_NE(got->body.find(R"("service":"shop","version":"v2","pod":"pod-1")"), std::string::npos)
+        << got->body;
     EXPECT_NE(got->body.find(R"("x-request-id":"42")"), std::string::npos) << got->body;
     EXPECT_NE(got->body.find(host), std::string::npos) << got->body;
   }
@@ -98,9 +103,10 @@ TEST(HttpServer, FailsAndIsSlowOnRequest) {
 TEST(HttpServer, KeepsConnectionsAndAnswersPipelinedRequestsInOrder) {
   const EchoApp app("shop", "v1", "pod", {});
   const Running server(app);
-  const std::string out = Raw(server.at(), "GET /one?delay=30ms HTTP/1.1\r\nhost: a\r\n\r\n"
-                                           "POST /two HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc"
-                                           "GET /three HTTP/1.1\r\nconnection: close\r\n\r\n");
+  const std::string out = Raw(server.at(),
+                              "GET /one?delay=30ms HTTP/1.1\r\nhost: a\r\n\r\n"
+                              "POST /two HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc"
+                              "GET /three HTTP/1.1\r\nconnection: close\r\n\r\n");
   const size_t one = out.find("/one"), two = out.find("/two"), three = out.find("/three");
   EXPECT_TRUE(one < two && two < three && three != std::string::npos) << out;
   EXPECT_NE(out.find("\"received_bytes\":3"), std::string::npos) << out;
@@ -136,18 +142,23 @@ TEST(HttpServer, UpstreamThatIsAwayIs502) {
 }
 
 TEST(TcpServer, EchoPassesEverythingAndTheEnd) {
-  const Running server([](Connection& connection) { return std::make_unique<EchoProtocol>(connection, ""); });
+  const Running server(
+      [](Connection& connection) { return std::make_unique<EchoProtocol>(connection, ""); });
   std::string data;
   for (int i = 0; i < 500'000; ++i) data += static_cast<char>(i * 31);
   EXPECT_EQ(Raw(server.at(), data), data);
-  const Running first([](Connection& connection) { return std::make_unique<EchoProtocol>(connection, "hi\n"); });
+  const Running first(
+      [](Connection& connection) { return std::make_unique<EchoProtocol>(connection, "hi\n"); });
   EXPECT_EQ(Raw(first.at(), "x"), "hi\nx");
 }
 
 TEST(Load, EachModeCountsWithoutErrors) {
-  const Running echo([](Connection& connection) { return std::make_unique<EchoProtocol>(connection, ""); });
-  const Running sink([](Connection& connection) { return std::make_unique<SinkProtocol>(connection); });
-  const Running source([](Connection& connection) { return std::make_unique<SourceProtocol>(connection); });
+  const Running echo(
+      [](Connection& connection) { return std::make_unique<EchoProtocol>(connection, ""); });
+  const Running sink(
+      [](Connection& connection) { return std::make_unique<SinkProtocol>(connection); });
+  const Running source(
+      [](Connection& connection) { return std::make_unique<SourceProtocol>(connection); });
   const EchoApp app("shop", "v1", "pod", {});
   const Running http(app);
   LoadOptions options;

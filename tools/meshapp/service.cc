@@ -8,8 +8,8 @@ namespace mesh::meshapp {
 namespace {
 
 constexpr std::string_view kTraceHeaders[] = {
-    "x-request-id", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-b3-sampled", "x-b3-flags",
-    "b3", "traceparent", "tracestate", "x-ot-span-context",
+    "x-request-id", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-b3-sampled",
+    "x-b3-flags",   "b3",           "traceparent", "tracestate",        "x-ot-span-context",
     "end-user",  // who asks, for routes that look at it
 };
 
@@ -18,7 +18,8 @@ CallResult CallOnce(const Call& call, const Headers& headers, Deadline deadline)
   fetch.to = call.to;
   fetch.path = call.path;
   fetch.headers = headers;
-  CallResult result{.to = call.to.host + ":" + call.to.port, .status = 0, .body = "", .json = false};
+  CallResult result{
+      .to = call.to.host + ":" + call.to.port, .status = 0, .body = "", .json = false};
   absl::StatusOr<FetchResponse> response = Fetch(fetch, deadline);
   if (!response.ok()) {
     result.body = MessageOf(response.status());
@@ -83,7 +84,9 @@ void Upstreams::Work() {
 void Service::Handle(Request request, Done done) {
   const auto delay = ParseDuration(QueryValue(request.query, "delay").value_or(""));
   if (!delay) return Answer(request, done);
-  loop_.After(*delay, [this, request = std::move(request), done = std::move(done)] { Answer(request, done); });
+  loop_.After(*delay, [this, request = std::move(request), done = std::move(done)] {
+    Answer(request, done);
+  });
 }
 
 void Service::Answer(const Request& request, const Done& done) {
@@ -110,7 +113,9 @@ Response Service::Shaped(const Request& request, Response response) {
     if (options_.log) Log(request, response);
     return response;
   }
-  const auto value = [&](std::string_view key) { return QueryValue(request.query, key).value_or(""); };
+  const auto value = [&](std::string_view key) {
+    return QueryValue(request.query, key).value_or("");
+  };
   const auto status = ParseNumber(value("status"));
   const bool known = status && *status >= 200 && *status <= 599;
   if (const auto part = ParseFraction(value("fail"))) {
@@ -125,7 +130,8 @@ Response Service::Shaped(const Request& request, Response response) {
     response.body.clear();
     response.filler_bytes = *size;
   }
-  response.chunks = static_cast<unsigned>(std::min<uint64_t>(1000, ParseNumber(value("chunks")).value_or(0)));
+  response.chunks =
+      static_cast<unsigned>(std::min<uint64_t>(1000, ParseNumber(value("chunks")).value_or(0)));
   response.gap = ParseDuration(value("gap")).value_or(std::chrono::milliseconds(0));
   response.reset = value("reset") == "1";
   if (options_.log) Log(request, response);
@@ -157,7 +163,10 @@ std::string DescribeJson(const Request& request, std::string_view service, std::
     bool repeated = false;
     for (size_t j = 0; j < request.headers.size(); ++j) {
       if (j == i || request.headers[j].first != name) continue;
-      if (j < i) repeated = true; else all += ", " + request.headers[j].second;
+      if (j < i)
+        repeated = true;
+      else
+        all += ", " + request.headers[j].second;
     }
     if (repeated) continue;
     if (!headers.empty()) headers += ',';

@@ -3,8 +3,9 @@
 //   delay=200ms  status=503  fail=0.3 (that part of requests fails, with `status` or 503)  size=1M
 //   chunks=5&gap=100ms (a streamed answer)  reset=1 (RST in place of an answer)
 //
-// One Service per loop, on its thread. Upstream calls run on the threads of Upstreams, a bounded pool;
-// a full queue answers 503. `done` is called on the loop's thread, at once or later, exactly once.
+// One Service per loop, on its thread. Upstream calls run on the threads of Upstreams, a bounded
+// pool; a full queue answers 503. `done` is called on the loop's thread, at once or later, exactly
+// once.
 #pragma once
 
 #include <chrono>
@@ -60,7 +61,8 @@ class App {
  public:
   virtual ~App() = default;
   virtual std::vector<Call> CallsFor(const Request& request) const = 0;
-  virtual Response Compose(const Request& request, const std::vector<CallResult>& results) const = 0;
+  virtual Response Compose(const Request& request,
+                           const std::vector<CallResult>& results) const = 0;
 };
 
 class Upstreams {
@@ -115,7 +117,9 @@ std::string ResultsJson(const std::vector<CallResult>& results);
 class EchoApp : public App {
  public:
   EchoApp(std::string service, std::string version, std::string pod, std::vector<Call> calls)
-      : service_(std::move(service)), version_(std::move(version)), pod_(std::move(pod)),
+      : service_(std::move(service)),
+        version_(std::move(version)),
+        pod_(std::move(pod)),
         calls_(std::move(calls)) {}
   std::vector<Call> CallsFor(const Request& request) const override;
   Response Compose(const Request& request, const std::vector<CallResult>& results) const override;

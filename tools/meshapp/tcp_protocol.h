@@ -1,4 +1,5 @@
-// Plain TCP servers: echo, greet-then-echo, sink (reads to the end, then says how many bytes), source.
+// Plain TCP servers: echo, greet-then-echo, sink (reads to the end, then says how many bytes),
+// source.
 #pragma once
 
 #include "tools/meshapp/connection.h"
@@ -46,7 +47,8 @@ class SinkProtocol : public Protocol {
 // Sends for as long as the peer reads.
 class SourceProtocol : public Protocol {
  public:
-  explicit SourceProtocol(Connection& connection) : connection_(connection), block_(Connection::kLowMark, 's') {}
+  explicit SourceProtocol(Connection& connection)
+      : connection_(connection), block_(Connection::kLowMark, 's') {}
   void OnOpen() override { connection_.Write(block_); }
   size_t OnData(std::string_view in) override { return in.size(); }
   void OnDrained() override { connection_.Write(block_); }

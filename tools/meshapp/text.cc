@@ -116,7 +116,8 @@ std::optional<HostPort> ParseHostPort(std::string_view text) {
   if (colon == std::string_view::npos) return std::nullopt;
   std::string_view host = text.substr(0, colon);
   const std::string_view port = text.substr(colon + 1);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']')
+    host = host.substr(1, host.size() - 2);
   const auto number = ParseNumber(port);
   if (host.empty() || !number || *number == 0 || *number > 65535) return std::nullopt;
   return HostPort{std::string(host), std::string(port)};

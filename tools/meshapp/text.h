@@ -10,12 +10,13 @@
 
 namespace mesh::meshapp {
 
-// With quotes; control bytes and bytes that are not ASCII come out as \u00XX, so that any foreign bytes
-// make valid JSON.
+// With quotes; control bytes and bytes that are not ASCII come out as \u00XX, so that any foreign
+// bytes make valid JSON.
 std::string JsonString(std::string_view text);
 
-std::optional<std::chrono::milliseconds> ParseDuration(std::string_view text);  // 200ms 1.5s 3m, bare: ms
-std::optional<uint64_t> ParseSize(std::string_view text);                       // 100 16k 1M 2G (powers of 1024)
+std::optional<std::chrono::milliseconds> ParseDuration(
+    std::string_view text);                                // 200ms 1.5s 3m, bare: ms
+std::optional<uint64_t> ParseSize(std::string_view text);  // 100 16k 1M 2G (powers of 1024)
 std::optional<uint64_t> ParseNumber(std::string_view text);
 std::optional<double> ParseFraction(std::string_view text);  // 0.3 or 30%; 0 to 1
 

@@ -15,7 +15,8 @@ TEST(Text, DurationsCarryTheirUnit) {
   EXPECT_EQ(ParseDuration("200ms")->count(), 200);
   EXPECT_EQ(ParseDuration("1.5s")->count(), 1500);
   EXPECT_EQ(ParseDuration("70")->count(), 70);
-  for (const char* bad : {"", "s", "-1s", "1h", "nan", "1e99s"}) EXPECT_FALSE(ParseDuration(bad)) << bad;
+  for (const char* bad : {"", "s", "-1s", "1h", "nan", "1e99s"})
+    EXPECT_FALSE(ParseDuration(bad)) << bad;
 }
 
 TEST(Text, SizesArePowersOf1024) {
@@ -39,7 +40,8 @@ TEST(Text, QueryValuesAreDecoded) {
 TEST(Text, HostAndPortInBothFamilies) {
   EXPECT_EQ(ParseHostPort("reviews:9080")->host, "reviews");
   EXPECT_EQ(ParseHostPort("[fd00::1]:80")->host, "fd00::1");
-  for (const char* bad : {"reviews", ":80", "a:0", "a:70000", "a:b"}) EXPECT_FALSE(ParseHostPort(bad)) << bad;
+  for (const char* bad : {"reviews", ":80", "a:0", "a:70000", "a:b"})
+    EXPECT_FALSE(ParseHostPort(bad)) << bad;
 }
 
 TEST(Histogram, QuantilesAreWithinOnePercent) {

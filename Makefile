@@ -39,9 +39,11 @@ test: build
 asan:
 	@$(MAKE) --no-print-directory test PRESET=asan LABELS=unit
 
-fuzz: SECONDS_EACH ?= 20
-fuzz:
-	@$(MAKE) --no-print-directory build PRESET=fuzz
+SECONDS_EACH ?= 20
+fuzz: bootstrap
+	@mkdir -p build
+	@cmake --preset fuzz > build/fuzz.log 2>&1 || { cat build/fuzz.log; exit 1; }
+	@ninja -C build/fuzz -j $(JOBS) tests/fuzz/all
 	@tools/dev/fuzz build/fuzz $(SECONDS_EACH)
 
 bench: build

@@ -47,6 +47,7 @@ absl::Status CleanUpNode(const NodeOptions& options) {
   Keep(first, Dataplane::Cleanup(options.bpf_dir));
   Keep(first, RestorePods(StateFile(options.state_dir)));
   Keep(first, Unpin(StateFile(options.state_dir)));
+  Keep(first, Unpin(LockFile(options.state_dir)));
   PatchAnnotator annotator(options.patch_dir, options.node_name);
   if (!options.node_name.empty()) Keep(first, annotator.ClearOthers({}));
   for (const std::string& socket : {options.zds_socket, options.cni_socket, options.admin_socket}) {

@@ -1,10 +1,14 @@
 #include "agent/node/node.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/signalfd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <chrono>
 #include <mutex>
 #include <thread>
 
@@ -82,6 +86,7 @@ class Node {
   void Run(int end_signals);
 
  private:
+  absl::Status Lock();
   absl::Status OpenDataplane();
   absl::Status StartServers();
   void PollSource();
@@ -93,6 +98,7 @@ class Node {
   MainQueue queue_;
   PatchAnnotator annotator_;
   SourceView view_;
+  UniqueFd lock_;
   std::unique_ptr<k8s::LocalSource> source_;
   std::unique_ptr<Dataplane> dataplane_;
   std::unique_ptr<zds::Server> zds_;
@@ -106,6 +112,18 @@ class Node {
   std::map<int, uint64_t> cni_answers_;
   std::map<std::string, uint64_t> pod_events_;
 };
+
+// Two agents of one node would undo each other's work. The one before may be on its way out.
+absl::Status Node::Lock() {
+  const std::string path = LockFile(options_.state_dir);
+  lock_.Reset(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!lock_) return Errno(errno, "open {}", path);
+  for (int i = 0; i < 100; ++i) {
+    if (::flock(lock_.get(), LOCK_EX | LOCK_NB) == 0) return absl::OkStatus();
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  return FailedPrecondition("{} is held: another agent of this node is running", path);
+}
 
 absl::Status Node::OpenDataplane() {
   ASSIGN_OR_RETURN(const DataplaneOptions dataplane, DataplaneOptionsOf(options_));
@@ -125,6 +143,7 @@ absl::Status Node::Start() {
   if (options_.node_name.empty()) return Invalid("the node has no name (--node-name)");
   RETURN_IF_ERROR(MakeDirs(options_.state_dir));
   if (!options_.patch_dir.empty()) RETURN_IF_ERROR(MakeDirs(options_.patch_dir));
+  RETURN_IF_ERROR(Lock());
   RETURN_IF_ERROR(OpenDataplane());
   ASSIGN_OR_RETURN(source_, k8s::LocalSource::Create(options_.source_dirs));
   zds::Server::Observer observer = {

@@ -157,7 +157,8 @@ MESH_ABI_SIZE(struct mesh_config, 48);
 	X(INBOUND, "inbound", "plain-text connections handed to the daemon")                             \
 	X(PROBE, "probe", "health probes let through")                                                   \
 	X(GUARDED, "guarded", "the daemon's connections to its own pod")                                 \
-	X(LISTENER, "listener", "listeners of the daemon learned")
+	X(LISTENER, "listener", "listeners of the daemon learned")                                       \
+	X(MPTCP, "mptcp", "multipath sockets refused, so that programs fall back to TCP")
 
 enum mesh_capture {
 #define X(name, label, text) MESH_CAPTURE_##name,

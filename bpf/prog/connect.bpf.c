@@ -261,7 +261,7 @@ int mesh_socket(struct bpf_sock *ctx)
 		return 1;
 	if (task_is_daemon())
 		return 1;
-	count_refusal(MESH_REASON_ILLEGAL_PORT);
+	count_capture(MESH_CAPTURE_MPTCP);
 	return 0;
 }
 

@@ -164,8 +164,10 @@ TEST_F(Node, DnsOverUdpReachesTheDaemonAndTheAnswerComesFromTheServerAsked) {
           << "connected " << connected;
     }
   }
-  EXPECT_EQ(From("client", {.to = "10.96.0.10:53", .family = AF_INET6, .type = SOCK_DGRAM}),
-            "server 10.96.0.10:53 | peer 10.96.0.10:53");
+  for (const bool connected : {true, false}) {
+    EXPECT_EQ(From("client", {.to = "10.96.0.10:53", .family = AF_INET6, .type = SOCK_DGRAM, .connected = connected}),
+              "server 10.96.0.10:53 | peer 10.96.0.10:53");
+  }
 }
 
 TEST_F(Node, TwoAskersAreNotMistakenForEachOther) {

@@ -232,6 +232,11 @@ absl::Status Dataplane::SetNetns(uint64_t cookie, uint32_t flags) {
   return impl_->netns.Put(cookie, mesh_netns{.flags = flags, .reserved = 0});
 }
 
+std::optional<uint32_t> Dataplane::NetnsFlags(uint64_t cookie) const {
+  const auto entry = impl_->netns.Find(cookie);
+  return entry ? std::optional(entry->flags) : std::nullopt;
+}
+
 absl::Status Dataplane::EraseNetns(uint64_t cookie) { return impl_->netns.Erase(cookie); }
 
 absl::Status Dataplane::SetPod(const IpAddress& ip, uint64_t cookie, uint32_t flags) {

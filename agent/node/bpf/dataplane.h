@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -64,6 +65,7 @@ class Dataplane {
   bool adopted() const;  // whether an earlier agent's maps were found
 
   absl::Status SetNetns(uint64_t cookie, uint32_t flags);
+  std::optional<uint32_t> NetnsFlags(uint64_t cookie) const;
   absl::Status EraseNetns(uint64_t cookie);
   absl::Status SetPod(const IpAddress& ip, uint64_t cookie, uint32_t flags);
   // Only where the entry still belongs to that namespace: an address may have a new owner by now.

@@ -1,7 +1,9 @@
 #include "agent/node/enroll/enroller.h"
 
 #include <algorithm>
+#include <chrono>
 #include <set>
+#include <thread>
 
 #include "agent/node/enroll/routing.h"
 #include "agent/node/enroll/state_file.h"
@@ -17,6 +19,14 @@ constexpr absl::Duration kRefreshEvery = absl::Seconds(10);
 
 void Warn(std::string_view what, const PodSpec& pod, const absl::Status& status) {
   if (!status.ok()) Logger("enroll")->warn("{} pod={}: {}", what, pod.FullName(), Describe(status));
+}
+
+// A ztunnel may answer a moment before all its workers listen.
+bool AwaitListener(const Dataplane& dataplane, uint64_t cookie) {
+  for (int i = 0; i < 50 && !dataplane.HasListener(cookie); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return dataplane.HasListener(cookie);
 }
 
 // Paths may differ for one namespace; one that has gone says nothing.
@@ -46,8 +56,13 @@ Enroller::Enroller(EnrollerOptions options, Dataplane& dataplane, zds::Server& z
     : options_(std::move(options)), dataplane_(dataplane), zds_(zds), annotator_(annotator) {}
 
 absl::Status Enroller::Restore() {
-  ASSIGN_OR_RETURN(const std::vector<SavedPod> saved, LoadState(options_.state_file));
-  for (const SavedPod& pod : saved) {
+  const absl::StatusOr<std::vector<SavedPod>> saved = LoadState(options_.state_file);
+  if (!saved.ok()) {
+    // What is pinned goes on capturing; the source says again which pods those are.
+    Logger("enroll")->error("the state of an earlier agent is lost: {}", Describe(saved.status()));
+    return absl::OkStatus();
+  }
+  for (const SavedPod& pod : *saved) {
     Entry entry;
     entry.spec.uid = pod.uid;
     entry.spec.name = pod.name;
@@ -60,7 +75,9 @@ absl::Status Enroller::Restore() {
       Logger("enroll")->info("the namespace of an earlier pod has gone pod={}", entry.spec.FullName());
       continue;
     }
-    // The flags in the map stay what they are until the source has spoken.
+    // The flags in the maps stay what they are until the source has spoken.
+    const auto netns_flags = dataplane_.NetnsFlags(pod.cookie);
+    entry.flags.dns = !netns_flags || (*netns_flags & MESH_NETNS_DNS) != 0;
     for (const auto& [ip, value] : dataplane_.Pods()) {
       if (value.netns_cookie != pod.cookie) continue;
       captured->addresses.push_back(ip);
@@ -162,10 +179,10 @@ absl::Status Enroller::ServeAndActivate(Entry& entry) {
 // A ztunnel that had the pod before the programs were loaded says yes without listening anew, and the
 // kernel does not know its listener. Taking the pod away and giving it again makes it listen.
 absl::Status Enroller::EnsureListener(Entry& entry) {
-  if (dataplane_.HasListener(entry.captured->cookie)) return absl::OkStatus();
+  if (AwaitListener(dataplane_, entry.captured->cookie)) return absl::OkStatus();
   RETURN_IF_ERROR(zds_.Remove(entry.spec.uid));
   RETURN_IF_ERROR(zds_.Add(Held(entry)));
-  if (!dataplane_.HasListener(entry.captured->cookie)) {
+  if (!AwaitListener(dataplane_, entry.captured->cookie)) {
     Logger("enroll")->warn("ztunnel does not listen for plain text; it will be refused pod={}",
                            entry.spec.FullName());
   }

@@ -20,6 +20,8 @@ namespace mesh::tunnel {
 
 inline const std::string kClientIp = "10.89.77.1";
 inline const std::string kServerIp = "10.89.77.2";
+inline const std::string kClientIp6 = "fd00:89:77::1";
+inline const std::string kServerIp6 = "fd00:89:77::2";
 inline const std::string kVip = "10.96.77.7";
 
 inline int Shell(const std::string& command) { return system((command + " >/dev/null 2>&1").c_str()); }
@@ -34,8 +36,10 @@ struct Wire {
   Wire() {
     ok = Shell("ip netns add " + a) == 0 && Shell("ip netns add " + b) == 0 &&
          Shell("ip -n " + a + " link add eth0 type veth peer name eth0 netns " + b) == 0;
-    for (const auto& [ns, ip] : {std::pair(a, kClientIp), std::pair(b, kServerIp)}) {
+    const std::pair<std::string, std::string> sides[] = {{a, kClientIp}, {b, kServerIp}};
+    for (const auto& [ns, ip] : sides) {
       ok = ok && Shell("ip -n " + ns + " addr add " + ip + "/24 dev eth0") == 0 &&
+           Shell("ip -n " + ns + " addr add " + (ns == a ? kClientIp6 : kServerIp6) + "/64 dev eth0 nodad") == 0 &&
            Shell("ip -n " + ns + " link set eth0 up") == 0 && Shell("ip -n " + ns + " link set lo up") == 0;
     }
   }
@@ -140,6 +144,7 @@ class TunnelTest : public testing::Test {
     w.set_workload_name(name);
     w.set_canonical_name(name);
     w.add_addresses(Bytes(ip));
+    w.add_addresses(Bytes(name == "server" ? kServerIp6 : kClientIp6));
     w.set_tunnel_protocol(istio::workload::HBONE);
     if (name == "server") {
       auto& port = *(*w.mutable_services())["default/server.default.svc.cluster.local"].add_ports();
@@ -179,28 +184,42 @@ class TunnelTest : public testing::Test {
     policies_ = {"default/deny"};
   }
 
+  // What the node agent does in a pod, so that replies to foreign addresses come back to the proxy.
+  void RouteMarkedReplies() {
+    config_.original_source = true;
+    const std::string in_pod = "ip netns exec " + wire_->b + " ";
+    for (const std::string family : {"-4", "-6"}) {
+      ASSERT_EQ(Shell("ip -n " + wire_->b + " " + family + " rule add fwmark 0x539 lookup 100"), 0);
+      ASSERT_EQ(Shell("ip -n " + wire_->b + " " + family + " route add local default dev lo table 100"), 0);
+    }
+    ASSERT_EQ(Shell(in_pod + "sysctl -w net.ipv4.tcp_fwmark_accept=1"), 0);
+  }
+
   // A server in the server's pod: sends each connection's bytes back; with `greeting` it speaks first.
   void Listen(int connections = 1, std::string greeting = "") {
     auto fd = server_pod_->netns->Run([]() -> absl::StatusOr<UniqueFd> {
-      UniqueFd s(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-      sockaddr_in any{};
-      any.sin_family = AF_INET;
+      UniqueFd s(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      sockaddr_in6 any{};
+      any.sin6_family = AF_INET6;
       if (bind(s.get(), reinterpret_cast<sockaddr*>(&any), sizeof any) != 0 || listen(s.get(), 64) != 0) {
         return Errno(errno, "listen");
       }
       return s;
     });
     ASSERT_TRUE(fd.ok());
-    sockaddr_in bound{};
+    sockaddr_in6 bound{};
     socklen_t length = sizeof bound;
     getsockname(fd->get(), reinterpret_cast<sockaddr*>(&bound), &length);
-    server_port_ = ntohs(bound.sin_port);
+    server_port_ = ntohs(bound.sin6_port);
     echo_ = std::thread([this, connections, greeting, listener = std::move(*fd)] {
       std::vector<std::thread> serving;
       for (int i = 0; i < connections; ++i) {
         pollfd waiting{listener.get(), POLLIN, 0};
         if (poll(&waiting, 1, 3000) <= 0) break;
-        const int c = accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC);
+        sockaddr_storage from{};
+        socklen_t from_length = sizeof from;
+        const int c = accept4(listener.get(), reinterpret_cast<sockaddr*>(&from), &from_length, SOCK_CLOEXEC);
+        server_saw_ = SocketAddress::FromSockaddr(from)->ip.ToString();
         serving.emplace_back([this, c, greeting] {
           if (!greeting.empty()) (void)!write(c, greeting.data(), greeting.size());
           std::vector<char> buffer(65536);
@@ -254,6 +273,7 @@ class TunnelTest : public testing::Test {
   uint16_t server_port_ = 0;
   std::vector<std::string> policies_;
   std::atomic<bool> server_saw_reset_ = false;
+  std::string server_saw_;  // the last client's address; read after an exchange
   identity::LocalAuthority authority_;
   std::unique_ptr<identity::CertificateManager> manager_;
   telemetry::WorkerMetrics metrics_;

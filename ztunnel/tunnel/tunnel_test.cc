@@ -160,5 +160,107 @@ TEST_F(TunnelTest, RemovedPodEndsItsConnectionsAtOnce) {
   OnLoop([this] { EXPECT_EQ(far_->connections(), 0u); });
 }
 
+TEST_F(TunnelTest, Ipv6ThroughTheTunnelAndOnOneNode) {
+  Listen(1);
+  Run();
+  EXPECT_EQ(Exchange(kServerIp6, server_port_, "six"), "six");
+}
+
+TEST_F(TunnelTest, ApplicationSeesItsClientThroughTheTunnel) {
+  Listen(2);
+  RouteMarkedReplies();
+  Run();
+  EXPECT_EQ(Exchange(kServerIp, server_port_, "who"), "who");
+  EXPECT_EQ(server_saw_, kClientIp);
+  EXPECT_EQ(Exchange(kServerIp6, server_port_, "who"), "who");
+  EXPECT_EQ(server_saw_, kClientIp6);
+}
+
+TEST_F(TunnelTest, ApplicationSeesItsClientOnOneNode) {
+  Listen(2);
+  RouteMarkedReplies();
+  Run(true);
+  EXPECT_EQ(Exchange(kServerIp, server_port_, "who"), "who");
+  EXPECT_EQ(server_saw_, kClientIp);
+  EXPECT_EQ(Exchange(kServerIp6, server_port_, "who"), "who");
+  EXPECT_EQ(server_saw_, kClientIp6);
+}
+
+TEST_F(TunnelTest, OneNodeCanBeForcedThroughTheTunnel) {
+  Listen(1);
+  config_.force_encryption = true;
+  Run(true);
+  UniqueFd fd = Connect(kServerIp, server_port_);
+  char buffer[8];
+  ASSERT_EQ(write(fd.get(), "ping", 4), 4);
+  ASSERT_EQ(read(fd.get(), buffer, sizeof buffer), 4);
+  OnLoop([this] {
+    const auto active = near_->ActiveConnections();
+    ASSERT_EQ(active.size(), 2u) << "one at each end of the tunnel";
+    EXPECT_TRUE(active[0].hbone && active[1].hbone);
+  });
+}
+
+TEST_F(TunnelTest, APeerThatWentAndCameBackIsReachedAnew) {
+  Listen(3);
+  Run();
+  EXPECT_EQ(Exchange(kServerIp, server_port_, "one"), "one");
+  for (const auto removal : {Worker::Removal::kDrain, Worker::Removal::kAbort}) {
+    OnLoop([&] {
+      far_->RemovePod("server-uid", removal);
+      const absl::Status added = far_->AddPod(server_pod_);
+      EXPECT_TRUE(added.ok()) << added;
+    });
+    EXPECT_EQ(Exchange(kServerIp, server_port_, "again"), "again");
+  }
+}
+
+TEST_F(TunnelTest, ManyConnectionsShareTunnels) {
+  constexpr int kConnections = 250;  // more than one tunnel carries
+  Listen(kConnections);
+  Run();
+  std::vector<UniqueFd> fds;
+  for (int i = 0; i < kConnections; ++i) {
+    fds.push_back(Connect(kServerIp, server_port_));
+    const std::string text = std::to_string(i);
+    ASSERT_EQ(write(fds.back().get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  }
+  for (int i = 0; i < kConnections; ++i) {
+    char buffer[16];
+    const std::string text = std::to_string(i);
+    ASSERT_EQ(read(fds[i].get(), buffer, sizeof buffer), static_cast<ssize_t>(text.size())) << i;
+    EXPECT_EQ(std::string(buffer, text.size()), text);
+  }
+}
+
+TEST_F(TunnelTest, UnknownPodIsRefused) {
+  Listen(0);
+  Run();
+  OnLoop([this] {
+    store_.RemoveAddress("k//Pod/default/client");
+    near_->SetState(store_.Publish());
+  });
+  EXPECT_TRUE(WasReset(Exchange(kServerIp, server_port_, "x")));
+}
+
+TEST_F(TunnelTest, APeerWithAnotherIdentityIsRefused) {
+  Listen(0);
+  Run();
+  OnLoop([this] {
+    // The mesh says that another account runs at that address; its certificate says otherwise.
+    istio::workload::Address address;
+    auto& w = *address.mutable_workload();
+    w.set_uid("k//Pod/default/server");
+    w.set_name("server");
+    w.set_namespace_("default");
+    w.set_service_account("impostor");
+    w.add_addresses(Bytes(kServerIp));
+    w.set_tunnel_protocol(istio::workload::HBONE);
+    ASSERT_TRUE(store_.UpsertAddress(w.uid(), address).ok());
+    near_->SetState(store_.Publish());
+  });
+  EXPECT_TRUE(WasReset(Exchange(kServerIp, server_port_, "x")));
+}
+
 }  // namespace
 }  // namespace mesh::tunnel

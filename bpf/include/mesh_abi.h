@@ -173,8 +173,8 @@ enum mesh_capture {
  *   getsockopt(fd, MESH_SOL_DNS, client_port, &out, &len)
  *
  * where client_port is the source port (host order) of the question. The answer is a sockaddr_in, or a
- * sockaddr_in6 for an IPv6 server; the server that this pod asked last when that port is not known;
- * ENOENT when it asked none. Without the mesh's programs the kernel says ENOPROTOOPT or EOPNOTSUPP.
+ * sockaddr_in6 for an IPv6 server; the server that this pod asked last when that port is not known. An
+ * error (the kernel's own, ENOPROTOOPT or EOPNOTSUPP) when it asked none, or without the programs.
  * For TCP, SO_ORIGINAL_DST tells it. (The kernel hands such a program no bytes of the caller's buffer,
  * hence the port in the place of the option's name.) */
 enum { MESH_SOL_DNS = 0x4d53 };

@@ -233,6 +233,27 @@ TEST_F(TunnelTest, ManyConnectionsShareTunnels) {
   }
 }
 
+TEST_F(TunnelTest, ABlockedApplicationDelaysNobodyAndLosesNothing) {
+  Listen(2);
+  Run();
+  UniqueFd slow = Connect(kServerIp, server_port_);
+  timeval limit{0, 300'000};
+  setsockopt(slow.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+  // Nobody reads the echo: every buffer on the way fills, then sending stops.
+  std::string sent(64 << 20, 0);
+  for (size_t i = 0; i < sent.size(); ++i) sent[i] = static_cast<char>((i * 2654435761u) >> 11);
+  size_t taken = 0;
+  for (ssize_t n; (n = send(slow.get(), sent.data() + taken, sent.size() - taken, MSG_NOSIGNAL)) > 0;) {
+    taken += static_cast<size_t>(n);
+  }
+  ASSERT_LT(taken, sent.size());
+  EXPECT_EQ(Exchange(kServerIp, server_port_, "quick"), "quick");
+  shutdown(slow.get(), SHUT_WR);
+  const std::string received = ReadAll(slow.get());
+  EXPECT_EQ(received.size(), taken);
+  EXPECT_TRUE(received == sent.substr(0, taken));
+}
+
 TEST_F(TunnelTest, UnknownPodIsRefused) {
   Listen(0);
   Run();

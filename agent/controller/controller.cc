@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/signalfd.h>
 
+#include <algorithm>
 #include <csignal>
 
 #include "agent/controller/ca/signing.h"
@@ -73,7 +74,7 @@ class Controller::Impl {
   Debouncer debouncer;
   CallQueue queue;
   absl::Time server_certificate_end;
-  size_t problems_logged = 0;
+  std::vector<k8s::Problem> problems_logged;
   std::unique_ptr<GrpcServer> grpc;
   std::unique_ptr<HttpServer> http;
 };
@@ -105,11 +106,12 @@ void Controller::Impl::ReadSource() {
     hub.Stage(changes);
     debouncer.OnChange(absl::Now());
   });
-  if (source->problems().size() == problems_logged) return;
-  problems_logged = source->problems().size();
-  for (const k8s::Problem& problem : source->problems()) {
-    Logger("source")->warn("problem at={}", problem.ToString());
+  if (source->problems() == problems_logged) return;
+  for (const k8s::Problem& problem : source->problems()) {  // both are sorted
+    if (std::binary_search(problems_logged.begin(), problems_logged.end(), problem)) continue;
+    Logger("source")->warn("problem at={}", Quoted(problem.ToString()));
   }
+  problems_logged = source->problems();
 }
 
 absl::Status Controller::Impl::Serve() {

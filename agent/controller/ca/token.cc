@@ -21,9 +21,8 @@ absl::StatusOr<std::string> Decode64(std::string_view text) {
   return bytes;
 }
 
-absl::StatusOr<Json> DecodeJson(std::string_view text) {
-  ASSIGN_OR_RETURN(const std::string bytes, Decode64(text));
-  absl::StatusOr<Json> json = k8s::FromText(bytes);
+absl::StatusOr<Json> ParseJson(std::string_view text) {
+  absl::StatusOr<Json> json = k8s::FromText(text);
   if (!json.ok()) return Unauthenticated("token: {}", std::string(MessageOf(json.status())));
   return json;
 }
@@ -85,13 +84,20 @@ absl::StatusOr<Caller> JwtReviewer::Review(std::string_view token, absl::Time no
   if (second == std::string_view::npos || token.find('.', second + 1) != std::string_view::npos) {
     return Unauthenticated("token: not three parts");
   }
-  ASSIGN_OR_RETURN(const Json header, DecodeJson(token.substr(0, first)));
+  ASSIGN_OR_RETURN(const std::string header_text, Decode64(token.substr(0, first)));
+  ASSIGN_OR_RETURN(const Json header, ParseJson(header_text));
   if (k8s::StringMember(header, "alg") != "ES256") {
     return Unauthenticated("token: algorithm is not ES256");
   }
   ASSIGN_OR_RETURN(const std::string signature, Decode64(token.substr(second + 1)));
   RETURN_IF_ERROR(CheckSignature(token.substr(0, second), signature));
-  ASSIGN_OR_RETURN(const Json payload, DecodeJson(token.substr(first + 1, second - first - 1)));
+  ASSIGN_OR_RETURN(const std::string payload,
+                   Decode64(token.substr(first + 1, second - first - 1)));
+  return ReadClaims(payload, now);
+}
+
+absl::StatusOr<Caller> ReadClaims(std::string_view text, absl::Time now) {
+  ASSIGN_OR_RETURN(const Json payload, ParseJson(text));
   if (k8s::StringMember(payload, "iss") != "kubernetes/serviceaccount") {
     return Unauthenticated("token: issuer \"{}\"", k8s::StringMember(payload, "iss"));
   }

@@ -20,6 +20,9 @@ struct Caller {
   std::string node;
 };
 
+// The claims of a payload (JSON text) whose signature was checked.
+absl::StatusOr<Caller> ReadClaims(std::string_view payload, absl::Time now);
+
 // The seam: a key on disk in local mode, the API server's TokenReview in a cluster.
 class TokenReviewer {
  public:

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <httplib.h>
 
+#include <atomic>
+
 #include "ztunnel/admin/endpoints.h"
 #include "ztunnel/base/log.h"
 
@@ -68,14 +70,14 @@ TEST_F(Ports, StatsSpeakBothForms) {
 
 TEST_F(Ports, ReadinessNamesWhatIsPending) {
   Readiness readiness;
-  readiness.Set("state manager", false);
-  readiness.Set("proxy", false);
+  std::atomic<bool> ready = false;
+  readiness.Add("state manager", [&] { return ready.load(); });
+  readiness.Add("proxy", [&] { return ready.load(); });
   Serve(ReadinessHandler(readiness));
   auto pending = client_->Get("/healthz/ready");
   EXPECT_EQ(pending->status, 500);
   EXPECT_EQ(pending->body, "not ready, pending: state manager, proxy\n");
-  readiness.Set("state manager", true);
-  readiness.Set("proxy", true);
+  ready = true;
   EXPECT_EQ(client_->Get("/healthz/ready")->body, "ready\n");
 }
 

@@ -34,14 +34,14 @@ TEST(JsonWriter, EscapesAndRepairsText) {
 
 TEST(Readiness, NamesWhatIsPending) {
   Readiness readiness;
-  readiness.Set("state manager", false);
-  readiness.Set("dns proxy", true);
-  readiness.Set("proxy", false);
+  bool state = false, proxy = false;
+  readiness.Add("state manager", [&] { return state; });
+  readiness.Add("dns proxy", [] { return true; });
+  readiness.Add("proxy", [&] { return proxy; });
   EXPECT_EQ(readiness.Pending(), "state manager, proxy");
-  readiness.Set("state manager", true);
-  readiness.Set("proxy", true);
+  state = proxy = true;
   EXPECT_EQ(readiness.Pending(), "");
-  readiness.Set("proxy", false);
+  proxy = false;
   EXPECT_EQ(readiness.Pending(), "proxy");
 }
 

@@ -11,14 +11,14 @@ namespace mesh::admin {
 
 class Readiness {
  public:
-  // A task that is pending until it is told otherwise, and may become pending again.
-  void Set(const std::string& task, bool ready);
-  // "a, b" in the order in which tasks were first named; empty: ready.
+  // `ready` is asked from the prober's thread at each probe; what it reads outlives this object.
+  void Add(std::string task, std::function<bool()> ready);
+  // "a, b" in the order of adding; empty: ready.
   std::string Pending() const;
 
  private:
   mutable std::mutex mutex_;
-  std::vector<std::pair<std::string, bool>> tasks_;
+  std::vector<std::pair<std::string, std::function<bool()>>> tasks_;
 };
 
 }  // namespace mesh::admin

@@ -39,12 +39,15 @@ class Reader {
   template <typename T>
   void Number(const std::string& name, T& field, T min, T max) {
     const auto* value = Find(name);
-    if (value == nullptr || value->empty()) return;
+    if (value != nullptr && !value->empty()) NumberIn(name, *value, field, min, max);
+  }
+  template <typename T>
+  void NumberIn(const std::string& name, const std::string& value, T& field, T min, T max) {
     T number{};
-    const auto [end, error] = std::from_chars(value->data(), value->data() + value->size(), number);
-    if (error != std::errc() || end != value->data() + value->size() || number < min ||
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+    if (error != std::errc() || end != value.data() + value.size() || number < min ||
         number > max) {
-      Fail(name, *value, fmt::format("a number from {} to {}", min, max));
+      Fail(name, value, fmt::format("a number from {} to {}", min, max));
       return;
     }
     field = number;
@@ -103,8 +106,6 @@ void ReadServers(Reader& in, Settings& s) {
   std::string token = "./var/run/secrets/tokens/istio-token";
   in.Text("AUTH_TOKEN", token);
   s.xds.token_file = s.ca.token_file = token;
-  in.Bool("XDS_ON_DEMAND", s.xds_on_demand);
-  in.Bool("FAKE_CA", s.fake_ca);
   in.Duration("SECRET_TTL", s.secret_ttl);
 }
 
@@ -185,7 +186,11 @@ void ReadNames(Reader& in, Settings& s) {
   in.Text("SERVICE_ACCOUNT", s.service_account);
   in.Text("INPOD_UDS", s.zds_socket);
   in.Bool("ISTIO_META_DNS_CAPTURE", s.dns);
-  in.Text("ISTIO_META_DNS_PROXY_ADDR", s.dns_address);
+  if (const auto* address = in.Find("ISTIO_META_DNS_PROXY_ADDR"); address != nullptr) {
+    const size_t colon = address->rfind(':');
+    const std::string port = colon == std::string::npos ? *address : address->substr(colon + 1);
+    in.NumberIn("ISTIO_META_DNS_PROXY_ADDR", port, s.dns_port, uint16_t{1}, uint16_t{65'535});
+  }
   in.Text("PREFERED_SERVICE_NAMESPACE", s.preferred_namespace);
   in.Text("MESH_RESOLV_CONF", s.resolv_conf);
   in.Number<uint16_t>("MESH_ADMIN_PORT", s.admin_port, 0, 65'535);
@@ -210,9 +215,11 @@ void ReadNames(Reader& in, Settings& s) {
     const auto* value = in.Find(name);
     if (value != nullptr && !value->empty()) in.Fail(name, *value, "supported");
   }
-  bool socks = false;
-  in.Bool("UNSTABLE_ENABLE_SOCKS5", socks);
-  if (socks) in.Fail("UNSTABLE_ENABLE_SOCKS5", "true", "supported");
+  for (const char* name : {"UNSTABLE_ENABLE_SOCKS5", "XDS_ON_DEMAND", "FAKE_CA"}) {
+    bool wanted = false;
+    in.Bool(name, wanted);
+    if (wanted) in.Fail(name, "true", "supported");
+  }
 }
 
 }  // namespace
@@ -226,6 +233,7 @@ absl::StatusOr<Settings> Settings::FromEnvironment(const Environment& environmen
   ReadThreads(in, settings, cpus);
   ReadNames(in, settings);
   RETURN_IF_ERROR(in.error());
+  if (settings.dns) settings.tunnel.illegal_ports.push_back(settings.dns_port);
   return settings;
 }
 

@@ -22,15 +22,13 @@ struct Settings {
 
   identity::ControlPlane xds;  // an empty address: no discovery
   identity::ControlPlane ca;
-  bool xds_on_demand = false;
-  bool fake_ca = false;  // certificates made in process (tests)
   absl::Duration secret_ttl = absl::Hours(24);
 
   std::string cluster_domain = "cluster.local";
   std::string node_name, pod_name, pod_namespace, instance_ip, service_account;
   std::string zds_socket = "/var/run/ztunnel/ztunnel.sock";
   bool dns = true;
-  std::string dns_address;  // ISTIO_META_DNS_PROXY_ADDR; empty: loopback:15053
+  uint16_t dns_port = 15053;  // of ISTIO_META_DNS_PROXY_ADDR; the address is always loopback
   std::string preferred_namespace;
   std::string resolv_conf = "/etc/resolv.conf";
 

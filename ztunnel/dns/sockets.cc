@@ -51,7 +51,8 @@ absl::StatusOr<UniqueFd> ConnectUdp(const Netns& netns, const SocketAddress& ser
 std::optional<SocketAddress> AskedServer(int listener, const SocketAddress& client) {
   sockaddr_storage storage{};
   socklen_t length = sizeof(storage);
-  if (::getsockopt(listener, MESH_SOL_DNS, client.port, &storage, &length) != 0) return std::nullopt;
+  if (::getsockopt(listener, MESH_SOL_DNS, client.port, &storage, &length) != 0)
+    return std::nullopt;
   auto server = SocketAddress::FromSockaddr(storage);
   if (!server || server->ip.IsLoopback() || server->ip.IsUnspecified()) return std::nullopt;
   return server;

@@ -18,8 +18,8 @@ absl::StatusOr<UniqueFd> BindLoopback(const Netns& netns, int type, const Socket
 // A UDP socket connected to `server`: only its answers come in, and its ICMP errors are ours.
 absl::StatusOr<UniqueFd> ConnectUdp(const Netns& netns, const SocketAddress& server);
 
-// The server that `client` (of this listener's namespace) meant when its datagram was captured, as the
-// kernel's programs remember it by the client's port; nothing when they do not.
+// The server that `client` (of this listener's namespace) meant when its datagram was captured, as
+// the kernel's programs remember it by the client's port; nothing when they do not.
 std::optional<SocketAddress> AskedServer(int listener, const SocketAddress& client);
 
 uint16_t LocalPort(int fd);

@@ -44,6 +44,8 @@ void Worker::RemovePod(std::string_view uid) {
   if (const auto it = pods_.find(uid); it != pods_.end()) pods_.erase(it);
 }
 
+void Worker::RemoveAll() { pods_.clear(); }
+
 uint16_t Worker::PortForTest(std::string_view uid) const {
   const auto it = pods_.find(uid);
   return it == pods_.end() ? 0 : it->second->port();

@@ -50,6 +50,7 @@ class Worker {
   // An error leaves nothing behind; a pod without IPv6 is served on IPv4 alone.
   absl::Status AddPod(Client client, std::shared_ptr<const Netns> netns);
   void RemovePod(std::string_view uid);  // unknown: fine
+  void RemoveAll();
 
   size_t pods() const { return pods_.size(); }
   uint16_t PortForTest(std::string_view uid) const;

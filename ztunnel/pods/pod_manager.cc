@@ -49,13 +49,11 @@ PodManager::~PodManager() {
 
 void PodManager::BeginSnapshot() {
   snapshot_.emplace();
-  in_session_ = true;
   synced_ = false;
 }
 
 void PodManager::SessionEnded() {
   snapshot_.reset();
-  in_session_ = false;
   synced_ = false;
 }
 
@@ -206,9 +204,7 @@ void PodManager::SnapshotSent(Done done) {
   done(absl::OkStatus());
 }
 
-bool PodManager::Ready() const {
-  return in_session_ && synced_ && pending_.load(std::memory_order_relaxed) == 0;
-}
+bool PodManager::Ready() const { return synced_ && pending_.load(std::memory_order_relaxed) == 0; }
 
 std::vector<PodState> PodManager::Pods() const {
   std::vector<PodState> out;

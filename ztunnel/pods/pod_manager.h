@@ -62,7 +62,7 @@ class PodManager {
   void SnapshotSent(Done done);
   void SessionEnded();
 
-  // Snapshot received, session alive, and no pod waits to be started.
+  // Snapshot received, session alive, and no pod waits to be started. Any thread.
   bool Ready() const;
   // No further starts or retries.
   void Drain() { draining_ = true; }
@@ -83,12 +83,11 @@ class PodManager {
   const absl::Duration retry_;
   std::map<std::string, std::unique_ptr<Entry>> pods_;
   std::optional<std::set<std::string>> snapshot_;  // uids named so far, until SnapshotSent
-  bool in_session_ = false;
-  bool synced_ = false;  // SnapshotSent of this session
   bool draining_ = false;
   uint64_t generations_ = 0;
 
-  // For scrapes, from other threads.
+  // Read by scrapes and probes, from other threads.
+  std::atomic<bool> synced_{false};  // SnapshotSent, and the session goes on
   std::atomic<int64_t> active_{0}, pending_{0};
   std::atomic<uint64_t> started_{0}, stopped_{0};
   std::shared_ptr<void> metrics_;

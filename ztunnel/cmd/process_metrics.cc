@@ -1,0 +1,60 @@
+#include "ztunnel/cmd/process_metrics.h"
+
+#include "ztunnel/cmd/process.h"
+
+namespace mesh::cmd {
+
+using telemetry::MetricType;
+
+void WriteProcessMetrics(telemetry::MetricsWriter& writer, std::string_view version_tag) {
+  const DescriptorUse use = CountDescriptors();
+  writer.Family("process_open_fds", MetricType::kGauge, "Number of open file descriptors");
+  writer.Sample("", use.open);
+  writer.Family("process_max_fds", MetricType::kGauge, "Maximum number of file descriptors");
+  writer.Sample("", use.max);
+  writer.Family("istio_build", MetricType::kGauge, "Istio component build info.");
+  writer.Sample({{"component", "ztunnel"}, {"tag", version_tag}}, 1);
+}
+
+void WriteXdsMetrics(telemetry::MetricsWriter& writer, const xds::XdsCounters& counters) {
+  writer.Family("istio_xds_connection_terminations", MetricType::kCounter,
+                "The total number of completed connections to the xds server.");
+  for (size_t i = 0; i < counters.terminations.size(); ++i) {
+    const uint64_t count = counters.terminations[i];
+    if (count > 0) writer.Sample({{"reason", xds::kTerminationLabels[i]}}, count);
+  }
+  writer.Family("istio_xds_message", MetricType::kCounter,
+                "Total number of messages received from the xds server.");
+  for (const auto& type : counters.types) {
+    if (type.messages > 0) writer.Sample({{"url", type.url}}, type.messages);
+  }
+  writer.Family("istio_xds_message_bytes", MetricType::kCounter,
+                "Total number of bytes received from the xds server.");
+  for (const auto& type : counters.types) {
+    if (type.messages > 0) writer.Sample({{"url", type.url}}, type.bytes);
+  }
+  writer.Family("mesh_xds_resources_rejected", MetricType::kCounter,
+                "Resources refused because they cannot be understood.");
+  for (const auto& type : counters.types) writer.Sample({{"type", type.url}}, type.rejected);
+  writer.Family("mesh_xds_connected", MetricType::kGauge, "1 while the control plane answers.");
+  writer.Sample("", counters.connected ? 1 : 0);
+}
+
+void WriteCertificateMetrics(telemetry::MetricsWriter& writer,
+                             const std::vector<identity::CertificateState>& certificates) {
+  writer.Family("mesh_identity_certificate_expiry_timestamp_seconds", MetricType::kGauge,
+                "When the certificate in use ends; 0: there is none.");
+  for (const auto& state : certificates) {
+    const int64_t expiry =
+        state.certificate == nullptr ? 0 : absl::ToUnixSeconds(state.certificate->not_after());
+    writer.Sample({{"identity", state.identity.ToString()}},
+                  static_cast<uint64_t>(std::max<int64_t>(0, expiry)));
+  }
+  writer.Family("mesh_identity_certificate_failing", MetricType::kGauge,
+                "1 when the last attempt to obtain or renew the certificate failed.");
+  for (const auto& state : certificates) {
+    writer.Sample({{"identity", state.identity.ToString()}}, state.last_error.ok() ? 0 : 1);
+  }
+}
+
+}  // namespace mesh::cmd

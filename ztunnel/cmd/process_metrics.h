@@ -1,0 +1,18 @@
+// Metrics of the process as a whole: descriptors, build, discovery, certificates.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "ztunnel/core/identity/certificate_manager.h"
+#include "ztunnel/core/telemetry/metrics_writer.h"
+#include "ztunnel/core/xds/xds_client.h"
+
+namespace mesh::cmd {
+
+void WriteProcessMetrics(telemetry::MetricsWriter& writer, std::string_view version_tag);
+void WriteXdsMetrics(telemetry::MetricsWriter& writer, const xds::XdsCounters& counters);
+void WriteCertificateMetrics(telemetry::MetricsWriter& writer,
+                             const std::vector<identity::CertificateState>& certificates);
+
+}  // namespace mesh::cmd

@@ -1,0 +1,240 @@
+#include "ztunnel/cmd/proxy.h"
+
+#include <signal.h>
+
+#include <future>
+
+#include "ztunnel/admin/endpoints.h"
+#include "ztunnel/base/log.h"
+#include "ztunnel/base/status.h"
+#include "ztunnel/base/string_map.h"
+#include "ztunnel/cmd/config_json.h"
+#include "ztunnel/cmd/process_metrics.h"
+#include "ztunnel/core/identity/ca_client.h"
+#include "ztunnel/core/telemetry/registry.h"
+#include "ztunnel/core/xds/node_metadata.h"
+
+namespace mesh::cmd {
+namespace {
+
+constexpr absl::Duration kDumpTimeout = absl::Seconds(5);
+constexpr absl::Duration kExpiryInterval = absl::Minutes(5);
+
+const std::shared_ptr<spdlog::logger>& Log() {
+  static const auto log = Logger("app");
+  return log;
+}
+
+std::unique_ptr<identity::CertificateAuthority> MakeAuthority(const Settings& settings) {
+  identity::GrpcCertificateAuthority::Options options;
+  options.plane = settings.ca;
+  return std::make_unique<identity::GrpcCertificateAuthority>(std::move(options));
+}
+
+identity::CertificateManager::Options CertificateOptions(const Settings& settings) {
+  identity::CertificateManager::Options options;
+  options.lifetime = settings.secret_ttl;
+  return options;
+}
+
+}  // namespace
+
+Proxy::Proxy(Settings settings, const Environment& environment)
+    : settings_(std::move(settings)),
+      signals_(main_,
+               [this](int signal) {
+                 if (draining_) {
+                   Log()->warn("second signal, ending now");
+                   main_.Stop();
+                 } else {
+                   BeginDrain(signal == SIGINT ? "SIGINT" : "SIGTERM");
+                 }
+               }),
+      authority_(MakeAuthority(settings_)),
+      certificates_(*authority_, CertificateOptions(settings_)) {
+  std::vector<pods::WorkerRef> refs;
+  for (int i = 0; i < settings_.worker_threads; ++i) {
+    workers_.push_back(std::make_unique<WorkerThread>(settings_, certificates_,
+                                                      settings_.dns ? &dns_metrics_ : nullptr));
+    refs.push_back(workers_.back()->ref());
+  }
+  host_ = std::make_unique<pods::WorkerHost>(main_, std::move(refs), certificates_);
+  pods_ = std::make_unique<pods::PodManager>(main_, *host_, settings_.tunnel.trust_domain);
+  zds_ = std::make_unique<pods::ZdsClient>(main_, settings_.zds_socket, *pods_);
+  StartDiscovery(environment);
+  StartMetrics();
+}
+
+Proxy::~Proxy() {
+  servers_.clear();
+  metrics_.clear();
+  workers_.clear();  // their loops end; nothing is posted to the main loop any more
+}
+
+void Proxy::StartDiscovery(const Environment& environment) {
+  if (settings_.xds.address.empty()) {
+    Publish(store_.Publish());  // nothing will ever be known: everything is passed through
+    return;
+  }
+  xds::NodeInfo info;
+  info.instance_ip = settings_.instance_ip;
+  info.pod_name = settings_.pod_name;
+  info.pod_namespace = settings_.pod_namespace;
+  info.node_name = settings_.node_name;
+  info.service_account = settings_.service_account;
+  info.cluster_id = settings_.tunnel.cluster_id;
+  info.network = settings_.tunnel.network;
+  info.environment = environment;
+  xds::XdsClient::Options options;
+  options.node = xds::MakeNode(info);
+  options.copy_path = settings_.state_cache_path;
+  xds_ =
+      std::make_unique<xds::XdsClient>(main_, store_, xds::MakeGrpcTransport(main_, settings_.xds),
+                                       std::move(options), [this](state::MeshStateRef mesh) {
+                                         // Workloads without their policies would be served as if
+                                         // there were none.
+                                         if (xds_->ready()) Publish(std::move(mesh));
+                                       });
+}
+
+void Proxy::Publish(state::MeshStateRef mesh) {
+  mesh_ = std::move(mesh);
+  for (const auto& worker : workers_) worker->SetState(mesh_);
+}
+
+absl::Status Proxy::StartServers() {
+  admin::AdminSources sources;
+  sources.config_dump = [this] { return DumpConfig(); };
+  sources.quit = [this] { main_.Post([this] { BeginDrain("quitquitquit"); }); };
+  sources.initial_log_levels = settings_.log_level;
+  const admin::HttpHandler admin_handler = admin::AdminHandler(std::move(sources));
+  const bool ipv6 = settings_.tunnel.ipv6;
+  struct Listener {
+    const char* v4;
+    const char* v6;    // tried too, or (instead of `v4`) first
+    bool both_in_one;  // one socket of `v6` takes both families
+    uint16_t port;
+    admin::HttpHandler handler;
+  };
+  const Listener listeners[] = {
+      {"127.0.0.1", "::1", false, settings_.admin_port, admin_handler},
+      {"0.0.0.0", "::", true, settings_.stats_port, admin::StatsHandler()},
+      {"0.0.0.0", "::", true, settings_.readiness_port, admin::ReadinessHandler(readiness_)},
+  };
+  for (const Listener& listener : listeners) {
+    absl::Status v6 = Unavailable("IPv6 is off");
+    if (ipv6) {
+      auto server = admin::HttpServer::Start(listener.v6, listener.port, listener.handler);
+      v6 = server.status();
+      if (server.ok()) servers_.push_back(*std::move(server));
+    }
+    if (v6.ok() && listener.both_in_one) continue;
+    auto server = admin::HttpServer::Start(listener.v4, listener.port, listener.handler);
+    RETURN_IF_ERROR(server.status());
+    servers_.push_back(*std::move(server));
+  }
+  return absl::OkStatus();
+}
+
+void Proxy::StartMetrics() {
+  auto& registry = telemetry::MetricsRegistry::Instance();
+  registry.SetSeriesLimit(settings_.metrics_series_limit);
+  metrics_.push_back(registry.Add([this](telemetry::MetricsWriter& writer) {
+    WriteProcessMetrics(writer, settings_.version_tag);
+    WriteCertificateMetrics(writer, certificates_.Dump());
+    if (xds_ != nullptr) WriteXdsMetrics(writer, xds_->counters());
+  }));
+  readiness_.Add("state manager", [this] { return xds_ == nullptr || xds_->ready(); });
+  readiness_.Add("workload proxy manager", [this] { return pods_->Ready(); });
+  readiness_.Add("drain", [this] { return !draining_; });
+}
+
+void Proxy::ExpireMetricsNowAndThen() {
+  main_.After(kExpiryInterval, [this] {
+    if (mesh_ != nullptr) {
+      StringSet alive;
+      for (const auto& workload : mesh_->Workloads()) {
+        alive.insert(workload->ns + "/" + workload->workload_name);
+      }
+      telemetry::MetricsRegistry::Instance().ExpireSeries(
+          [&](std::string_view ns, std::string_view workload) {
+            return alive.contains(fmt::format("{}/{}", ns, workload));
+          });
+    }
+    ExpireMetricsNowAndThen();
+  });
+}
+
+absl::Status Proxy::Run() {
+  RETURN_IF_ERROR(WithContext(StartServers(), "admin ports"));
+  for (size_t i = 0; i < workers_.size(); ++i) workers_[i]->Start(static_cast<int>(i));
+  if (xds_ != nullptr) xds_->Start();
+  zds_->Start();
+  ExpireMetricsNowAndThen();
+  Log()->info("ztunnel started version={} workers={} node={} xds={}", MESH_VERSION, workers_.size(),
+              settings_.node_name, settings_.xds.address);
+  main_.Run();
+  Log()->info("ztunnel ended");
+  return absl::OkStatus();
+}
+
+void Proxy::BeginDrain(std::string_view why) {
+  if (draining_.exchange(true)) return;
+  Log()->info("draining cause={} deadline={}", why,
+              absl::FormatDuration(settings_.termination_deadline));
+  zds_->StopReading();
+  pods_->Drain();
+  workers_draining_ = workers_.size();
+  for (const auto& worker : workers_) {
+    worker->Drain(settings_.termination_deadline,
+                  [this] { main_.Post([this] { OnWorkerDrained(); }); });
+  }
+  // Whatever a worker is busy with, the promise to end is kept.
+  main_.After(settings_.termination_deadline + absl::Seconds(2), [this] {
+    Log()->warn("workers did not end in time");
+    main_.Stop();
+  });
+}
+
+void Proxy::OnWorkerDrained() {
+  if (--workers_draining_ == 0) main_.Stop();
+}
+
+void Proxy::Gather(std::function<void(admin::DumpSnapshot)> done) {
+  struct Gathering {
+    admin::DumpSnapshot snapshot;
+    size_t missing = 0;
+    std::function<void(admin::DumpSnapshot)> done;
+  };
+  auto gathering = std::make_shared<Gathering>();
+  gathering->snapshot.mesh = mesh_;
+  gathering->snapshot.certificates = certificates_.Dump();
+  gathering->snapshot.pods = pods_->Pods();
+  gathering->missing = workers_.size();
+  gathering->done = std::move(done);
+  for (const auto& worker : workers_) {
+    worker->loop().Post([this, gathering, &tunnel = worker->tunnel()] {
+      auto connections = tunnel.ActiveConnections();
+      main_.Post([gathering, connections = std::move(connections)] {
+        auto& all = gathering->snapshot.connections;
+        all.insert(all.end(), connections.begin(), connections.end());
+        if (--gathering->missing == 0) gathering->done(std::move(gathering->snapshot));
+      });
+    });
+  }
+}
+
+std::optional<std::string> Proxy::DumpConfig() {
+  auto gathered = std::make_shared<std::promise<admin::DumpSnapshot>>();
+  auto future = gathered->get_future();
+  main_.Post([this, gathered] {
+    Gather([gathered](admin::DumpSnapshot snapshot) { gathered->set_value(std::move(snapshot)); });
+  });
+  if (future.wait_for(absl::ToChronoMilliseconds(kDumpTimeout)) != std::future_status::ready) {
+    return std::nullopt;
+  }
+  return admin::ConfigDump(future.get(), settings_.version_tag,
+                           [this](admin::JsonWriter& json) { WriteConfig(json, settings_); });
+}
+
+}  // namespace mesh::cmd

@@ -1,0 +1,44 @@
+// One worker: its loop, its thread, the byte path and the name service on it.
+//
+// Owner: Proxy. Thread: the main thread; what runs on the loop is reached through it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "ztunnel/base/async/event_loop.h"
+#include "ztunnel/cmd/settings.h"
+#include "ztunnel/core/identity/certificate_manager.h"
+#include "ztunnel/core/telemetry/telemetry.h"
+#include "ztunnel/dns/worker.h"
+#include "ztunnel/pods/worker_host.h"
+#include "ztunnel/tunnel/worker.h"
+
+namespace mesh::cmd {
+
+class WorkerThread {
+ public:
+  // `dns_metrics` null: no name service.
+  WorkerThread(const Settings& settings, identity::CertificateManager& certificates,
+               dns::Metrics* dns_metrics);
+  ~WorkerThread();  // stops and closes everything at once
+
+  void Start(int index);
+  pods::WorkerRef ref() { return {&loop_, &tunnel_, dns_.get()}; }
+
+  void SetState(state::MeshStateRef mesh);
+  // Listeners close now, connections may end by themselves; `done` runs on this worker's loop.
+  void Drain(absl::Duration deadline, std::function<void()> done);
+  base::EventLoop& loop() { return loop_; }
+  tunnel::Worker& tunnel() { return tunnel_; }
+
+ private:
+  base::EventLoop loop_;
+  telemetry::WorkerMetrics metrics_;
+  tunnel::Worker tunnel_;
+  std::unique_ptr<dns::Worker> dns_;
+  std::thread thread_;
+};
+
+}  // namespace mesh::cmd

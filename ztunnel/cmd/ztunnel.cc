@@ -1,0 +1,67 @@
+// ztunnel: the node proxy. All settings come from the environment (cmd/settings.h).
+#include <signal.h>
+
+#include <cstdio>
+#include <string_view>
+#include <thread>
+
+#include "ztunnel/base/log.h"
+#include "ztunnel/base/status.h"
+#include "ztunnel/cmd/process.h"
+#include "ztunnel/cmd/proxy.h"
+#include "ztunnel/cmd/settings.h"
+#include "ztunnel/core/telemetry/access_log.h"
+
+namespace mesh::cmd {
+namespace {
+
+constexpr char kUsage[] =
+    "usage: ztunnel            run the node proxy; settings come from the environment\n"
+    "       ztunnel version    print the version\n";
+
+int RunProxy() {
+  const Environment environment = CurrentEnvironment();
+  const int cpus = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  auto settings = Settings::FromEnvironment(environment, cpus);
+  if (!settings.ok()) {
+    std::fprintf(stderr, "ztunnel: %s\n", std::string(MessageOf(settings.status())).c_str());
+    return 2;
+  }
+  InitLogging(settings->log_level, settings->log_format);
+  ::signal(SIGPIPE, SIG_IGN);
+  RaiseDescriptorLimit();
+  // Threads inherit what is left, so this comes before the first one.
+  if (const absl::Status status = DropCapabilities(); !status.ok()) {
+    Logger("app")->error("capabilities err={}", Quoted(Describe(status)));
+    return 1;
+  }
+  int code = 0;
+  {
+    telemetry::AccessLog& access_log = telemetry::AccessLog::Instance();
+    Proxy proxy(*settings, environment);
+    access_log.Start(settings->log_format, settings->tunnel.cluster_id);
+    if (const absl::Status status = proxy.Run(); !status.ok()) {
+      Logger("app")->error("ztunnel cannot run err={}", Quoted(Describe(status)));
+      code = 1;
+    }
+  }
+  telemetry::AccessLog::Instance().Stop();
+  return code;
+}
+
+int Main(int argc, char** argv) {
+  const std::string_view command = argc > 1 ? argv[1] : "proxy";
+  if (command == "version") {
+    std::printf("ztunnel %s\n", MESH_VERSION);
+    return 0;
+  }
+  if (command == "proxy")
+    return RunProxy();  // with whatever name follows, as Istio's chart says it
+  std::fputs(kUsage, command == "--help" || command == "help" ? stdout : stderr);
+  return command == "--help" || command == "help" ? 0 : 2;
+}
+
+}  // namespace
+}  // namespace mesh::cmd
+
+int main(int argc, char** argv) { return mesh::cmd::Main(argc, argv); }

@@ -23,6 +23,9 @@ namespace {
 // nobody by itself.
 constexpr absl::Duration kLongestWait = absl::Seconds(10);
 constexpr absl::Duration kWaitableRetry = absl::Seconds(2);
+// Those that wait sit out this many failures: an authority that has not heard yet of a pod that just
+// started knows it a moment later.
+constexpr int kFailuresToSitOut = 2;
 // Connections that may wait for one identity at once.
 constexpr size_t kMaxWaiters = 16'384;
 
@@ -220,6 +223,7 @@ class CertificateManager::Impl {
       Publish(identity, *result);
     } else {
       Failed(identity, entry, result.status());
+      if (entry.failures <= kFailuresToSitOut) return {};
     }
     return std::exchange(entry.waiters, {});
   }

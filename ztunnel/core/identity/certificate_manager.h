@@ -59,7 +59,8 @@ class CertificateManager {
   CertificateRef TryGet(const Identity& identity) const;
 
   // Calls `done` on `loop` once: at once when there is a valid certificate, else when the fetch in
-  // flight (started now if need be) ends. Waiters go before warm-up and renewal. Refused at once:
+  // flight (started now if need be) ends; the first two failures of an identity are sat out, 1.5 s
+  // together. Waiters go before warm-up and renewal. Refused at once:
   // identities that nobody retains (kNotFound), and those whose last fetch failed while the next try is
   // more than 2 s away (kUnavailable with that error): a connection fails quickly, and a storm of
   // connections does not become one on the authority. `loop` outlives the manager.

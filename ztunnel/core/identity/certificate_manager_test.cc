@@ -47,11 +47,18 @@ class Manager : public ::testing::Test {
     ca_.SetNow(clock_.Wall() + by);
     clock_.Advance(by);
   }
-  absl::StatusOr<CertificateRef> Get(const Identity& identity) {
+  std::future<absl::StatusOr<CertificateRef>> Wait(const Identity& identity) {
     auto promise = std::make_shared<std::promise<absl::StatusOr<CertificateRef>>>();
-    auto future = promise->get_future();
     manager_.Get(identity, loop_, [promise](auto result) { promise->set_value(std::move(result)); });
-    return future.get();
+    return promise->get_future();
+  }
+  absl::StatusOr<CertificateRef> Get(const Identity& identity) { return Wait(identity).get(); }
+  // Lets time pass until the only identity's fetch has failed so often.
+  void FailTimes(int times) {
+    for (int i = 1; i <= times; ++i) {
+      ASSERT_TRUE(Soon([&] { return ca_.calls() >= i && !manager_.Dump()[0].fetching; }));
+      if (i < times) Advance(absl::Seconds(20));
+    }
   }
   // Waits for what another thread does soon.
   template <typename Fn>
@@ -151,13 +158,7 @@ TEST_F(Manager, KeepsTheOldOneWhileRenewalFails) {
 TEST_F(Manager, TellsWaitersWhyAndDoesNotLetThemStormTheAuthority) {
   ca_.FailWith(Unavailable("down"));
   manager_.Retain(kReviews);
-  EXPECT_FALSE(Get(kReviews).ok());
-  for (int i = 0; i < 4; ++i) {  // until the next try is further away than a connection waits
-    Advance(absl::Seconds(10));
-    const int calls = ca_.calls();
-    ASSERT_TRUE(Soon([&] { return ca_.calls() > calls || i == 0; }));
-  }
-  ASSERT_TRUE(Soon([&] { return !manager_.Dump()[0].fetching; }));
+  FailTimes(4);  // until the next try is further away than a connection waits
   const int calls = ca_.calls();
   for (int i = 0; i < 100; ++i) {
     const auto got = Get(kReviews);
@@ -170,8 +171,20 @@ TEST_F(Manager, TellsWaitersWhyAndDoesNotLetThemStormTheAuthority) {
 TEST_F(Manager, RefusesACertificateOfAnother) {
   ca_.IssueFor(kRatings);
   manager_.Retain(kReviews);
-  EXPECT_EQ(Get(kReviews).status().code(), absl::StatusCode::kUnauthenticated);
+  auto waiting = Wait(kReviews);
+  FailTimes(3);
+  EXPECT_EQ(waiting.get().status().code(), absl::StatusCode::kUnauthenticated);
   EXPECT_EQ(manager_.TryGet(kReviews), nullptr);
+}
+
+TEST_F(Manager, WaitersSitOutAnAuthorityThatHasNotHeardOfThePodYet) {
+  ca_.FailWith(Unauthenticated("request impersonation authentication failure"));
+  manager_.Retain(kReviews);
+  auto waiting = Wait(kReviews);
+  FailTimes(1);
+  ca_.FailWith(absl::OkStatus());
+  Advance(absl::Seconds(1));
+  EXPECT_TRUE(waiting.get().ok());
 }
 
 }  // namespace

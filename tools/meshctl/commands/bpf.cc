@@ -22,7 +22,7 @@ constexpr Word kPrograms[] = {
     {"mesh_recvmsg6", "the same for IPv6"},
     {"mesh_getpeer4", "getpeername() answers with the address that was asked for"},
     {"mesh_getpeer6", "the same for IPv6"},
-    {"mesh_socket", "marks the sockets that ztunnel makes, which are never captured"},
+    {"mesh_socket", "refuses multipath TCP to captured pods, whose programs fall back to TCP"},
     {"mesh_probe4", "gives the node's health checks the address that pods know them by"},
     {"mesh_probe6", "the same for IPv6"},
     {"mesh_sockops", "files the original destination of each captured connection"},

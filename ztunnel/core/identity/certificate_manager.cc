@@ -71,14 +71,22 @@ class CertificateManager::Impl {
     for (int i = 0; i < options_.parallel_fetches; ++i) threads_.emplace_back([this] { Work(); });
   }
 
-  ~Impl() {
+  ~Impl() { Stop(); }
+
+  void Stop() {
+    std::vector<Waiter> waiters;
     {
       std::lock_guard lock(mutex_);
-      stopping_ = true;
+      if (std::exchange(stopping_, true)) return;
+      for (auto& [identity, entry] : entries_) {
+        std::move(entry.waiters.begin(), entry.waiters.end(), std::back_inserter(waiters));
+        entry.waiters.clear();
+      }
     }
     authority_.Cancel();
     wake_.notify_all();
     for (std::thread& t : threads_) t.join();
+    Tell(std::move(waiters), Cancelled("the node proxy is shutting down"));
   }
 
   void Retain(const Identity& identity) {
@@ -145,6 +153,7 @@ class CertificateManager::Impl {
   absl::StatusOr<CertificateRef> MayWait(const Identity& identity) {
     const auto it = entries_.find(identity);
     if (it == entries_.end()) return NotFound("no pod of {} is on this node", identity.ToString());
+    if (stopping_) return Cancelled("the node proxy is shutting down");
     Entry& entry = it->second;
     if (IsValid(entry.certificate, clock_.Wall())) return entry.certificate;
     if (entry.waiters.size() >= kMaxWaiters) {
@@ -290,6 +299,7 @@ CertificateManager::CertificateManager(CertificateAuthority& authority, Options 
     : impl_(std::make_unique<Impl>(authority, options)) {}
 CertificateManager::~CertificateManager() = default;
 
+void CertificateManager::Stop() { impl_->Stop(); }
 void CertificateManager::Retain(const Identity& identity) { impl_->Retain(identity); }
 void CertificateManager::Release(const Identity& identity) { impl_->Release(identity); }
 CertificateRef CertificateManager::TryGet(const Identity& identity) const {

@@ -48,8 +48,11 @@ class CertificateManager {
     Clock* clock = nullptr;  // null: the real one; outlives the manager
   };
   CertificateManager(CertificateAuthority& authority, Options options);
-  // Stops fetching and waits for calls in flight. Those still waiting are dropped, not called.
-  ~CertificateManager();
+  ~CertificateManager();  // Stop()
+
+  // Ends fetching, waits for calls in flight and tells those still waiting kCancelled. To be called
+  // before any loop that was given to Get goes away. What was obtained stays usable.
+  void Stop();
 
   // Reference-counted interest of a pod on this node. Retain starts the first fetch (warm-up).
   void Retain(const Identity& identity);
@@ -63,7 +66,7 @@ class CertificateManager {
   // together. Waiters go before warm-up and renewal. Refused at once:
   // identities that nobody retains (kNotFound), and those whose last fetch failed while the next try is
   // more than 2 s away (kUnavailable with that error): a connection fails quickly, and a storm of
-  // connections does not become one on the authority. `loop` outlives the manager.
+  // connections does not become one on the authority. `loop` lives until Stop().
   void Get(const Identity& identity, base::EventLoop& loop,
            std::function<void(absl::StatusOr<CertificateRef>)> done);
 

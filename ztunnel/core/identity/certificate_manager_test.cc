@@ -177,6 +177,16 @@ TEST_F(Manager, RefusesACertificateOfAnother) {
   EXPECT_EQ(manager_.TryGet(kReviews), nullptr);
 }
 
+TEST_F(Manager, StopTellsThoseWhoWait) {
+  ca_.FailWith(Unavailable("down"));
+  manager_.Retain(kReviews);
+  auto waiting = Wait(kReviews);
+  FailTimes(1);
+  manager_.Stop();
+  EXPECT_EQ(waiting.get().status().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(Get(kReviews).status().code(), absl::StatusCode::kCancelled);
+}
+
 TEST_F(Manager, WaitersSitOutAnAuthorityThatHasNotHeardOfThePodYet) {
   ca_.FailWith(Unauthenticated("request impersonation authentication failure"));
   manager_.Retain(kReviews);

@@ -12,8 +12,8 @@ namespace mesh::node {
 inline std::string StateFile(const std::string& state_dir) { return state_dir + "/pods.json"; }
 inline std::string LockFile(const std::string& state_dir) { return state_dir + "/lock"; }
 
-// Goes on after a failure and returns the first. For a stopped agent; running pods keep their network
-// and leave the mesh.
+// Goes on after a failure and returns the first. For a stopped agent; running pods keep their
+// network and leave the mesh.
 absl::Status CleanUpNode(const NodeOptions& options);
 
 }  // namespace mesh::node

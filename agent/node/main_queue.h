@@ -1,7 +1,7 @@
 // Work for the main thread from other threads.
 //
-// Owner: the node's main, which polls fd() and calls Drain(). Bounded: at most 1024 entries wait; posting
-// beyond that drops the work (Post) or fails (Call).
+// Owner: the node's main, which polls fd() and calls Drain(). Bounded: at most 1024 entries wait;
+// posting beyond that drops the work (Post) or fails (Call).
 #pragma once
 
 #include <sys/eventfd.h>

@@ -60,8 +60,10 @@ absl::StatusOr<DataplaneOptions> DataplaneOptionsOf(const NodeOptions& options) 
     out.cgroup = mount.path;
   }
   const auto v4 = IpAddress::Parse(options.probe_ipv4), v6 = IpAddress::Parse(options.probe_ipv6);
-  if (!v4 || !v4->IsV4()) return Invalid("probe address \"{}\" is no IPv4 address", options.probe_ipv4);
-  if (!v6 || v6->IsV4()) return Invalid("probe address \"{}\" is no IPv6 address", options.probe_ipv6);
+  if (!v4 || !v4->IsV4())
+    return Invalid("probe address \"{}\" is no IPv4 address", options.probe_ipv4);
+  if (!v6 || v6->IsV4())
+    return Invalid("probe address \"{}\" is no IPv6 address", options.probe_ipv6);
   out.probe_v4 = *v4;
   out.probe_v6 = *v6;
   return out;
@@ -153,11 +155,12 @@ absl::Status Node::Start() {
           },
       .on_connections = [this](int n) { queue_.Post([this, n] { enroller_->OnConnections(n); }); }};
   ASSIGN_OR_RETURN(zds_, zds::Server::Listen(options_.zds_socket, std::move(observer)));
-  EnrollerOptions enrol = {.decision = {.excluded_namespaces = StringSet(options_.exclude_namespaces.begin(),
-                                                                         options_.exclude_namespaces.end()),
-                                        .system_namespace = "istio-system"},
-                           .dns_capture = options_.dns_capture,
-                           .state_file = StateFile(options_.state_dir)};
+  EnrollerOptions enrol = {
+      .decision = {.excluded_namespaces = StringSet(options_.exclude_namespaces.begin(),
+                                                    options_.exclude_namespaces.end()),
+                   .system_namespace = "istio-system"},
+      .dns_capture = options_.dns_capture,
+      .state_file = StateFile(options_.state_dir)};
   enroller_ = std::make_unique<Enroller>(std::move(enrol), *dataplane_, *zds_, annotator_);
   RETURN_IF_ERROR(enroller_->Restore());
   PollSource();
@@ -165,16 +168,19 @@ absl::Status Node::Start() {
 }
 
 absl::Status Node::StartServers() {
-  ASSIGN_OR_RETURN(cni_, HttpServer::Listen(options_.cni_socket, {{"POST", "/cmdadd", [this](const std::string& body) {
-                                                                     return CniAdd(body);
-                                                                   }}}));
-  const HttpServer::Route metrics = {"GET", "/metrics", [this](const std::string&) {
-                                       return HttpReply{.status = 200,
-                                                        .body = MetricsPage(Status()),
-                                                        .content_type = "text/plain; version=0.0.4; charset=utf-8"};
-                                     }};
-  const HttpServer::Route health = {
-      "GET", "/healthz", [](const std::string&) { return HttpReply{.status = 200, .body = "ok\n"}; }};
+  ASSIGN_OR_RETURN(
+      cni_, HttpServer::Listen(
+                options_.cni_socket,
+                {{"POST", "/cmdadd", [this](const std::string& body) { return CniAdd(body); }}}));
+  const HttpServer::Route metrics = {
+      "GET", "/metrics", [this](const std::string&) {
+        return HttpReply{.status = 200,
+                         .body = MetricsPage(Status()),
+                         .content_type = "text/plain; version=0.0.4; charset=utf-8"};
+      }};
+  const HttpServer::Route health = {"GET", "/healthz", [](const std::string&) {
+                                      return HttpReply{.status = 200, .body = "ok\n"};
+                                    }};
   const HttpServer::Route status = {"GET", "/status", [this](const std::string&) {
                                       return HttpReply{.status = 200,
                                                        .body = StatusJson(Status()),
@@ -197,7 +203,8 @@ void Node::PollSource() {
     view_.Apply(events);
     std::lock_guard lock(mutex_);
     for (const k8s::Event& event : events) {
-      if (event.object.kind() == k8s::Kind::kPod) ++pod_events_[event.deleted ? "Delete" : "Update"];
+      if (event.object.kind() == k8s::Kind::kPod)
+        ++pod_events_[event.deleted ? "Delete" : "Update"];
     }
     synced_ = true;
   });

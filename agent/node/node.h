@@ -1,8 +1,8 @@
-// `mesh-agent node`: one node's agent. Loads, attaches and pins the programs, enrols this node's pods,
-// hands them to ztunnel, and tells what it did.
+// `mesh-agent node`: one node's agent. Loads, attaches and pins the programs, enrols this node's
+// pods, hands them to ztunnel, and tells what it did.
 //
-// Threads: the main one (source, enrolment), the hand-over's, and the HTTP servers'. Ends on SIGTERM or
-// SIGINT; what it pinned stays and works on.
+// Threads: the main one (source, enrolment), the hand-over's, and the HTTP servers'. Ends on
+// SIGTERM or SIGINT; what it pinned stays and works on.
 #pragma once
 
 #include <string>
@@ -13,14 +13,14 @@ namespace mesh::node {
 struct NodeOptions {
   std::string node_name;
   std::vector<std::string> source_dirs;
-  std::string patch_dir;       // where pod annotations go; empty: nowhere
-  std::string cgroup;          // empty: the root of the cgroup v2 hierarchy
+  std::string patch_dir;  // where pod annotations go; empty: nowhere
+  std::string cgroup;     // empty: the root of the cgroup v2 hierarchy
   std::string ztunnel_cgroup;
   std::string prober_cgroup;
   std::string bpf_dir = "/sys/fs/bpf/mesh";
   std::string zds_socket = "/var/run/ztunnel/ztunnel.sock";
   std::string cni_socket = "/var/run/istio-cni/pluginevent.sock";
-  std::string admin_socket;    // empty: none
+  std::string admin_socket;     // empty: none
   std::string metrics_address;  // IP:PORT; empty: none
   std::string state_dir = "/var/lib/mesh/node";
   std::vector<std::string> exclude_namespaces = {"kube-system"};

@@ -65,11 +65,13 @@ PodSpec SourceView::SpecOf(const api::Pod& pod) const {
   spec.netns_path = k8s::ValueOf(metadata.annotations(), "local.mesh/netns");
   std::vector<k8s::PeerAuthenticationRef> all;
   for (const auto& [key, policy] : peer_authentications_) {
-    if (policy->metadata().namespace_() == spec.ns || policy->metadata().namespace_() == root_namespace_) {
+    if (policy->metadata().namespace_() == spec.ns ||
+        policy->metadata().namespace_() == root_namespace_) {
       all.push_back(policy);
     }
   }
-  spec.strict = StrictOnEveryPort(k8s::EffectiveFor(all, root_namespace_, spec.ns, metadata.labels()));
+  spec.strict =
+      StrictOnEveryPort(k8s::EffectiveFor(all, root_namespace_, spec.ns, metadata.labels()));
   return spec;
 }
 

@@ -44,7 +44,8 @@ TEST(SourceView, APodAsTheAgentNeedsIt) {
 
 TEST(SourceView, PodsOfOtherNodesAndUnplacedOnesAreNotOurs) {
   SourceView view("node-2", "istio-system");
-  view.Apply({Of(kPod), Of(R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"new","namespace":"shop"},
+  view.Apply(
+      {Of(kPod), Of(R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"new","namespace":"shop"},
     "spec":{"nodeName":"node-2","containers":[{"name":"app","image":"x"}]}})")});
   EXPECT_TRUE(view.Pods().empty());
 }
@@ -57,16 +58,21 @@ TEST(SourceView, StrictOnlyWhenEveryPortIs) {
     bool strict;
   } cases[] = {
       {R"({"apiVersion":"security.istio.io/v1","kind":"PeerAuthentication","metadata":{"name":"p","namespace":"shop"},
-        "spec":{"mtls":{"mode":"STRICT"}}})", true},
+        "spec":{"mtls":{"mode":"STRICT"}}})",
+       true},
       {R"({"apiVersion":"security.istio.io/v1","kind":"PeerAuthentication","metadata":{"name":"p","namespace":"istio-system"},
-        "spec":{"mtls":{"mode":"STRICT"}}})", true},
+        "spec":{"mtls":{"mode":"STRICT"}}})",
+       true},
       {R"({"apiVersion":"security.istio.io/v1","kind":"PeerAuthentication","metadata":{"name":"p","namespace":"other"},
-        "spec":{"mtls":{"mode":"STRICT"}}})", false},
+        "spec":{"mtls":{"mode":"STRICT"}}})",
+       false},
       {R"({"apiVersion":"security.istio.io/v1","kind":"PeerAuthentication","metadata":{"name":"p","namespace":"shop"},
         "spec":{"selector":{"matchLabels":{"app":"client"}},"mtls":{"mode":"STRICT"},
-                "portLevelMtls":{"8080":{"mode":"PERMISSIVE"}}}})", false},
+                "portLevelMtls":{"8080":{"mode":"PERMISSIVE"}}}})",
+       false},
       {R"({"apiVersion":"security.istio.io/v1","kind":"PeerAuthentication","metadata":{"name":"p","namespace":"shop"},
-        "spec":{"mtls":{"mode":"PERMISSIVE"}}})", false},
+        "spec":{"mtls":{"mode":"PERMISSIVE"}}})",
+       false},
   };
   for (const Case& c : cases) {
     view.Apply({Of(c.policy)});

@@ -105,10 +105,12 @@ Json BpfJson(const NodeStatus& status) {
 class Page {
  public:
   void Head(std::string_view name, std::string_view type, std::string_view help) {
-    fmt::format_to(std::back_inserter(text_), "# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
+    fmt::format_to(std::back_inserter(text_), "# HELP {} {}\n# TYPE {} {}\n", name, help, name,
+                   type);
   }
   // Label values are words of our own or names of Kubernetes: nothing to escape.
-  void Line(std::string_view name, std::string_view label, std::string_view value, uint64_t number) {
+  void Line(std::string_view name, std::string_view label, std::string_view value,
+            uint64_t number) {
     if (label.empty()) {
       fmt::format_to(std::back_inserter(text_), "{} {}\n", name, number);
     } else {
@@ -147,18 +149,22 @@ std::string MetricsPage(const NodeStatus& status) {
     for (const PodReport& pod : status.pods) n += pod.state == state;
     page.Line("mesh_node_pods", "state", NameOf(state), n);
   }
-  page.Head("mesh_node_refusals_total", "counter", "Connections that the kernel refused, by reason.");
+  page.Head("mesh_node_refusals_total", "counter",
+            "Connections that the kernel refused, by reason.");
   for (size_t i = 1; i < MESH_REASON_COUNT; ++i) {
     page.Line("mesh_node_refusals_total", "reason", kReasons[i].label, status.counters.refusals[i]);
   }
-  page.Head("mesh_node_captures_total", "counter", "What the kernel took to ztunnel or let through.");
+  page.Head("mesh_node_captures_total", "counter",
+            "What the kernel took to ztunnel or let through.");
   for (size_t i = 0; i < MESH_CAPTURE_COUNT; ++i) {
     page.Line("mesh_node_captures_total", "kind", kCaptures[i].label, status.counters.captures[i]);
   }
   page.Head("mesh_node_map_entries", "gauge", "Entries of each BPF map that can be counted.");
-  for (const MapInfo& map : status.maps) page.Line("mesh_node_map_entries", "map", map.name, map.entries);
+  for (const MapInfo& map : status.maps)
+    page.Line("mesh_node_map_entries", "map", map.name, map.entries);
   page.Head("mesh_node_map_limit", "gauge", "Most entries that each BPF map takes.");
-  for (const MapInfo& map : status.maps) page.Line("mesh_node_map_limit", "map", map.name, map.max_entries);
+  for (const MapInfo& map : status.maps)
+    page.Line("mesh_node_map_limit", "map", map.name, map.max_entries);
   page.Head("istio_cni_plugin_requests_total", "counter", "Answers to the CNI plugin.");
   for (const auto& [code, n] : status.cni_answers) {
     page.Line("istio_cni_plugin_requests_total", "response_code", std::to_string(code), n);

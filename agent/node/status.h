@@ -18,7 +18,7 @@ struct NodeStatus {
   std::vector<ProgramInfo> programs;
   std::vector<MapInfo> maps;
   Counters counters;
-  std::map<int, uint64_t> cni_answers;  // by HTTP status
+  std::map<int, uint64_t> cni_answers;         // by HTTP status
   std::map<std::string, uint64_t> pod_events;  // by type: Add Update Delete
 };
 

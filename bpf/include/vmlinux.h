@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The kernel as the programs see it. They touch contexts of the stable interface only, so nothing is
- * relocated and no BTF of a running kernel is needed to build. A kernel structure, once one is read,
- * is declared here with the fields that are read and preserve_access_index.
+ * The kernel as the programs see it. They touch contexts of the stable interface only, so nothing
+ * is relocated and no BTF of a running kernel is needed to build. A kernel structure, once one is
+ * read, is declared here with the fields that are read and preserve_access_index.
  */
 #pragma once
 
@@ -42,6 +42,7 @@ struct sockaddr_in6 {
 	__u32 sin6_scope_id;
 };
 
-/* Keeps a value read from a context where it was read. Otherwise clang joins the reads of two branches
- * into one at a computed offset: "dereference of modified ctx ptr disallowed" (seen on 6.18). */
+/* Keeps a value read from a context where it was read. Otherwise clang joins the reads of two
+ * branches into one at a computed offset: "dereference of modified ctx ptr disallowed" (seen
+ * on 6.18). */
 #define READ_HERE(x) asm volatile("" : "+r"(x))

@@ -12,7 +12,7 @@ static __always_inline struct mesh_addr addr_from_words(__u32 a, __u32 b, __u32 
 	union {
 		__u32 words[4];
 		struct mesh_addr addr;
-	} u = { .words = { a, b, c, d } };
+	} u = {.words = {a, b, c, d}};
 
 	return u.addr;
 }
@@ -22,17 +22,18 @@ static __always_inline struct mesh_addr addr_from_v4(__be32 v4)
 	return addr_from_words(0, 0, bpf_htonl(0xffff), v4);
 }
 
-/* One end of a socket from a context that has both forms; the other family's fields read as rubbish. */
-#define ADDR_FROM_CTX(ctx, ip4, ip6)                                                                 \
-	({                                                                                           \
-		__u32 v4_ = (ctx)->ip4, a_ = (ctx)->ip6[0], b_ = (ctx)->ip6[1];                      \
-		__u32 c_ = (ctx)->ip6[2], d_ = (ctx)->ip6[3];                                        \
-		READ_HERE(v4_);                                                                      \
-		READ_HERE(a_);                                                                       \
-		READ_HERE(b_);                                                                       \
-		READ_HERE(c_);                                                                       \
-		READ_HERE(d_);                                                                       \
-		(ctx)->family == AF_INET ? addr_from_v4(v4_) : addr_from_words(a_, b_, c_, d_);      \
+/* One end of a socket from a context that has both forms; the other family's fields read as
+ * rubbish. */
+#define ADDR_FROM_CTX(ctx, ip4, ip6)                                                               \
+	({                                                                                         \
+		__u32 v4_ = (ctx)->ip4, a_ = (ctx)->ip6[0], b_ = (ctx)->ip6[1];                    \
+		__u32 c_ = (ctx)->ip6[2], d_ = (ctx)->ip6[3];                                      \
+		READ_HERE(v4_);                                                                    \
+		READ_HERE(a_);                                                                     \
+		READ_HERE(b_);                                                                     \
+		READ_HERE(c_);                                                                     \
+		READ_HERE(d_);                                                                     \
+		(ctx)->family == AF_INET ? addr_from_v4(v4_) : addr_from_words(a_, b_, c_, d_);    \
 	})
 
 static __always_inline __u32 addr_word(const struct mesh_addr *addr, int i)
@@ -42,7 +43,8 @@ static __always_inline __u32 addr_word(const struct mesh_addr *addr, int i)
 
 static __always_inline bool addr_is_v4(const struct mesh_addr *addr)
 {
-	return !addr_word(addr, 0) && !addr_word(addr, 1) && addr_word(addr, 2) == bpf_htonl(0xffff);
+	return !addr_word(addr, 0) && !addr_word(addr, 1) &&
+	       addr_word(addr, 2) == bpf_htonl(0xffff);
 }
 
 static __always_inline bool addr_equal(const struct mesh_addr *a, const struct mesh_addr *b)

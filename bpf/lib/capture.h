@@ -9,7 +9,7 @@
 #define DNS_PORT 53
 
 enum verdict {
-	LEAVE,  /* not ours: the destination stays */
+	LEAVE, /* not ours: the destination stays */
 	TO_DAEMON,
 };
 
@@ -20,8 +20,8 @@ struct outbound {
 	bool udp;
 };
 
-/* Decides, and for TO_DAEMON rewrites addr and port. UDP is taken for DNS only. A pod's connections to
- * itself never are. */
+/* Decides, and for TO_DAEMON rewrites addr and port. UDP is taken for DNS only. A pod's connections
+ * to itself never are. */
 static __always_inline enum verdict capture_decide(struct outbound *out)
 {
 	const struct mesh_netns *netns = netns_captured(out->netns_cookie);
@@ -52,7 +52,7 @@ static __always_inline bool is_daemon_end(const struct mesh_addr *addr, __u16 po
 static __always_inline void dns_remember(__u64 netns_cookie, __u16 source_port,
 					 const struct mesh_dst *server)
 {
-	struct mesh_local_end key = { .netns_cookie = netns_cookie };
+	struct mesh_local_end key = {.netns_cookie = netns_cookie};
 
 	bpf_map_update_elem(&mesh_dns, &key, server, BPF_ANY);
 	key.port = source_port;
@@ -62,7 +62,7 @@ static __always_inline void dns_remember(__u64 netns_cookie, __u16 source_port,
 
 static __always_inline const struct mesh_dst *dns_server(__u64 netns_cookie, __u16 source_port)
 {
-	struct mesh_local_end key = { .netns_cookie = netns_cookie, .port = source_port };
+	struct mesh_local_end key = {.netns_cookie = netns_cookie, .port = source_port};
 	const struct mesh_dst *server = bpf_map_lookup_elem(&mesh_dns, &key);
 
 	if (server)

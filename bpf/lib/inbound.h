@@ -15,7 +15,7 @@ struct inbound {
 };
 
 enum inbound_kind {
-	INBOUND_LEAVE,  /* to whoever listens */
+	INBOUND_LEAVE,	/* to whoever listens */
 	INBOUND_REFUSE, /* `reason` says why */
 	INBOUND_DAEMON, /* to the daemon's listener in `netns_cookie` */
 };
@@ -28,7 +28,7 @@ struct inbound_verdict {
 
 static __always_inline struct inbound_verdict inbound_refuse(__u32 reason)
 {
-	struct inbound_verdict v = { .kind = INBOUND_REFUSE, .reason = reason };
+	struct inbound_verdict v = {.kind = INBOUND_REFUSE, .reason = reason};
 
 	return v;
 }
@@ -43,10 +43,10 @@ static __always_inline bool is_inner_port(__u16 port)
 static __always_inline bool is_guarded(const struct inbound *in)
 {
 	struct mesh_guard_key key = {
-		.source = in->source,
-		.destination = in->destination,
-		.source_port = in->source_port,
-		.destination_port = in->destination_port,
+	    .source = in->source,
+	    .destination = in->destination,
+	    .source_port = in->source_port,
+	    .destination_port = in->destination_port,
 	};
 
 	return bpf_map_lookup_elem(&mesh_guard, &key);
@@ -62,15 +62,15 @@ static __always_inline bool is_probe(const struct mesh_addr *source)
 
 static __always_inline struct inbound_verdict inbound_decide(const struct inbound *in)
 {
-	struct inbound_verdict v = { .kind = INBOUND_LEAVE };
+	struct inbound_verdict v = {.kind = INBOUND_LEAVE};
 	const struct mesh_pod *pod;
 
 	if (addr_is_loopback(&in->destination))
 		return v;
 	pod = pod_enrolled(&in->destination);
 	if (!pod) {
-		/* The agent has put every address of the pod into mesh_pods, so this one is new. A neighbour
-		 * on the pod's link must not find a way around the policy there. */
+		/* The agent has put every address of the pod into mesh_pods, so this one is new. A
+		 * neighbour on the pod's link must not find a way around the policy there. */
 		if (!in->udp && addr_is_link_local(&in->destination))
 			return inbound_refuse(MESH_REASON_UNKNOWN_DESTINATION);
 		return v;
@@ -80,7 +80,8 @@ static __always_inline struct inbound_verdict inbound_decide(const struct inboun
 			return inbound_refuse(MESH_REASON_ILLEGAL_PORT);
 		return v;
 	}
-	/* The pod speaking to itself. Neither can come from the wire: the kernel drops such packets. */
+	/* The pod speaking to itself. Neither can come from the wire: the kernel drops such
+	 * packets. */
 	if (addr_is_loopback(&in->source) || addr_equal(&in->source, &in->destination))
 		return v;
 	if (is_guarded(in)) {

@@ -32,8 +32,8 @@ struct {
 	__type(value, struct mesh_dst);
 } mesh_sk SEC(".maps");
 
-/* Full: the oldest connection under way loses its entry; the daemon does not learn its destination and
- * closes it. */
+/* Full: the oldest connection under way loses its entry; the daemon does not learn its destination
+ * and closes it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);
@@ -41,8 +41,8 @@ struct {
 	__type(value, struct mesh_dst);
 } mesh_orig_dst SEC(".maps");
 
-/* Full: the daemon's connection to its pod is handed to the daemon once more, which tries again; it gets
- * through when there is room. Counted as MESH_REASON_LIMIT. */
+/* Full: the daemon's connection to its pod is handed to the daemon once more, which tries again; it
+ * gets through when there is room. Counted as MESH_REASON_LIMIT. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

@@ -38,15 +38,15 @@ static __always_inline void count_outbound(const struct outbound *to)
 	if (to->port == MESH_PORT_DNS)
 		count_capture(to->udp ? MESH_CAPTURE_DNS_UDP : MESH_CAPTURE_DNS_TCP);
 	else
-		count_capture(addr_is_v4(&to->addr) ? MESH_CAPTURE_OUTBOUND_V4 :
-						      MESH_CAPTURE_OUTBOUND_V6);
+		count_capture(addr_is_v4(&to->addr) ? MESH_CAPTURE_OUTBOUND_V4
+						    : MESH_CAPTURE_OUTBOUND_V6);
 }
 
 /* Decides and remembers. Fails closed: a destination that cannot be remembered is refused. */
 static __always_inline int take_outbound(struct bpf_sock_addr *ctx, struct outbound *out,
 					 enum verdict *verdict)
 {
-	struct mesh_dst asked = { .addr = out->addr, .port = out->port };
+	struct mesh_dst asked = {.addr = out->addr, .port = out->port};
 	struct bpf_sock *sk = ctx->sk;
 	struct mesh_dst *kept;
 
@@ -68,8 +68,8 @@ static __always_inline int take_outbound(struct bpf_sock_addr *ctx, struct outbo
 	return 1;
 }
 
-/* A socket that connects for DNS has no port yet, and the daemon knows the asker by its port only. So
- * it gets one now; when no try finds a free one, the server asked last stands in. */
+/* A socket that connects for DNS has no port yet, and the daemon knows the asker by its port only.
+ * So it gets one now; when no try finds a free one, the server asked last stands in. */
 static __always_inline __u16 own_port(struct bpf_sock_addr *ctx, bool v4)
 {
 	struct bpf_sock *sk = ctx->sk;
@@ -101,7 +101,7 @@ static __always_inline __u16 own_port(struct bpf_sock_addr *ctx, bool v4)
 static __always_inline void remember_dns(struct bpf_sock_addr *ctx, const struct outbound *to,
 					 const struct mesh_addr *addr, __u16 source_port)
 {
-	struct mesh_dst server = { .addr = *addr, .port = DNS_PORT };
+	struct mesh_dst server = {.addr = *addr, .port = DNS_PORT};
 
 	if (to->udp && to->port == MESH_PORT_DNS)
 		dns_remember(to->netns_cookie, source_port, &server);
@@ -117,7 +117,7 @@ SEC("cgroup/connect4")
 int mesh_connect4(struct bpf_sock_addr *ctx)
 {
 	struct mesh_addr asked = addr_from_v4(ctx->user_ip4);
-	struct outbound out = { .addr = asked, .port = user_port(ctx) };
+	struct outbound out = {.addr = asked, .port = user_port(ctx)};
 	enum verdict verdict = LEAVE;
 
 	if (!is_tcp_or_udp(ctx))
@@ -138,7 +138,7 @@ SEC("cgroup/connect6")
 int mesh_connect6(struct bpf_sock_addr *ctx)
 {
 	struct mesh_addr asked = user_addr6(ctx);
-	struct outbound out = { .addr = asked, .port = user_port(ctx) };
+	struct outbound out = {.addr = asked, .port = user_port(ctx)};
 	enum verdict verdict = LEAVE;
 
 	if (!is_tcp_or_udp(ctx))
@@ -160,7 +160,7 @@ SEC("cgroup/sendmsg4")
 int mesh_sendmsg4(struct bpf_sock_addr *ctx)
 {
 	struct mesh_addr asked = addr_from_v4(ctx->user_ip4);
-	struct outbound out = { .addr = asked, .port = user_port(ctx), .udp = true };
+	struct outbound out = {.addr = asked, .port = user_port(ctx), .udp = true};
 	struct bpf_sock *sk = ctx->sk;
 	enum verdict verdict = LEAVE;
 
@@ -180,7 +180,7 @@ SEC("cgroup/sendmsg6")
 int mesh_sendmsg6(struct bpf_sock_addr *ctx)
 {
 	struct mesh_addr asked = user_addr6(ctx);
-	struct outbound out = { .addr = asked, .port = user_port(ctx), .udp = true };
+	struct outbound out = {.addr = asked, .port = user_port(ctx), .udp = true};
 	struct bpf_sock *sk = ctx->sk;
 	enum verdict verdict = LEAVE;
 
@@ -252,8 +252,8 @@ int mesh_getpeer6(struct bpf_sock_addr *ctx)
 	return show6(ctx);
 }
 
-/* Multipath TCP connects its subflows without the connect hook, so a captured pod cannot have it: the
- * call fails and programs fall back to TCP. Fails closed. */
+/* Multipath TCP connects its subflows without the connect hook, so a captured pod cannot have it:
+ * the call fails and programs fall back to TCP. Fails closed. */
 SEC("cgroup/sock_create")
 int mesh_socket(struct bpf_sock *ctx)
 {

@@ -1,25 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Attached to each enrolled pod's namespace: who gets an inbound connection. Runs once per connection.
+ * Attached to each enrolled pod's namespace: who gets an inbound connection. Runs once per
+ * connection.
  */
 #include "bpf/lib/inbound.h"
 
 static __always_inline struct inbound inbound_from(struct bpf_sk_lookup *ctx)
 {
 	struct inbound in = {
-		.source = ADDR_FROM_CTX(ctx, remote_ip4, remote_ip6),
-		.destination = ADDR_FROM_CTX(ctx, local_ip4, local_ip6),
-		.source_port = bpf_ntohs((__u16)ctx->remote_port),
-		.destination_port = ctx->local_port,
-		.udp = ctx->protocol == IPPROTO_UDP,
+	    .source = ADDR_FROM_CTX(ctx, remote_ip4, remote_ip6),
+	    .destination = ADDR_FROM_CTX(ctx, local_ip4, local_ip6),
+	    .source_port = bpf_ntohs((__u16)ctx->remote_port),
+	    .destination_port = ctx->local_port,
+	    .udp = ctx->protocol == IPPROTO_UDP,
 	};
 
 	return in;
 }
 
-static __always_inline int assign_listener(struct bpf_sk_lookup *ctx, __u64 netns_cookie, __u32 family)
+static __always_inline int assign_listener(struct bpf_sk_lookup *ctx, __u64 netns_cookie,
+					   __u32 family)
 {
-	struct mesh_listener_key key = { .netns_cookie = netns_cookie, .family = family };
+	struct mesh_listener_key key = {.netns_cookie = netns_cookie, .family = family};
 	struct bpf_sock *sk = bpf_map_lookup_elem(&mesh_listeners, &key);
 	long err;
 

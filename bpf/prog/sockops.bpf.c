@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * TCP sockets as they change state: mesh_sockops on the node's cgroup (applications), mesh_daemonops on
- * the daemon's; and SO_ORIGINAL_DST for the daemon.
+ * TCP sockets as they change state: mesh_sockops on the node's cgroup (applications),
+ * mesh_daemonops on the daemon's; and SO_ORIGINAL_DST for the daemon.
  */
 #include "bpf/lib/capture.h"
 
@@ -20,8 +20,8 @@ static __always_inline __u16 ops_remote_port(struct bpf_sock_ops *ops)
 	return bpf_ntohl(ops->remote_port);
 }
 
-/* The application's end is established before the daemon's, so the daemon always finds the entry. Fails
- * closed: without it the daemon does not know where to go and closes. */
+/* The application's end is established before the daemon's, so the daemon always finds the entry.
+ * Fails closed: without it the daemon does not know where to go and closes. */
 SEC("sockops")
 int mesh_sockops(struct bpf_sock_ops *ops)
 {
@@ -66,7 +66,7 @@ static __always_inline void take_original_dst(struct bpf_sock_ops *ops)
 /* Only namespaces in the map: a pod that is being prepared is in it, a stranger's is not. */
 static __always_inline void learn_listener(struct bpf_sock_ops *ops)
 {
-	struct mesh_listener_key key = { .family = ops->family };
+	struct mesh_listener_key key = {.family = ops->family};
 
 	if (ops->local_port != MESH_PORT_INBOUND_PLAINTEXT)
 		return;
@@ -80,17 +80,17 @@ static __always_inline void learn_listener(struct bpf_sock_ops *ops)
 static __always_inline struct mesh_guard_key guard_key(struct bpf_sock_ops *ops)
 {
 	struct mesh_guard_key key = {
-		.source = ops_local(ops),
-		.destination = ops_remote(ops),
-		.source_port = ops->local_port,
-		.destination_port = ops_remote_port(ops),
+	    .source = ops_local(ops),
+	    .destination = ops_remote(ops),
+	    .source_port = ops->local_port,
+	    .destination_port = ops_remote_port(ops),
 	};
 
 	return key;
 }
 
-/* The daemon connects to its own pod. Other pods' policy is not skipped: their addresses belong to other
- * namespaces. */
+/* The daemon connects to its own pod. Other pods' policy is not skipped: their addresses belong to
+ * other namespaces. */
 static __always_inline void guard_add(struct bpf_sock_ops *ops)
 {
 	struct mesh_guard_key key = guard_key(ops);
@@ -185,8 +185,8 @@ static __always_inline bool original_dst(struct bpf_sock *sk, struct mesh_dst *d
 	return true;
 }
 
-/* On the daemon's cgroup. Anything but the questions below keeps the kernel's answer. A question that
- * has no answer stays an error (ENOPROTOOPT from the kernel), and the daemon closes. */
+/* On the daemon's cgroup. Anything but the questions below keeps the kernel's answer. A question
+ * that has no answer stays an error (ENOPROTOOPT from the kernel), and the daemon closes. */
 SEC("cgroup/getsockopt")
 int mesh_sockopt(struct bpf_sockopt *ctx)
 {

@@ -58,7 +58,8 @@ class Lookup : public testing::Test {
 
   template <typename K, typename V>
   void Put(bpf_map* map, const K& key, const V& value) {
-    ASSERT_EQ(::bpf_map_update_elem(bpf_map__fd(map), &key, &value, BPF_ANY), 0) << bpf_map__name(map);
+    ASSERT_EQ(::bpf_map_update_elem(bpf_map__fd(map), &key, &value, BPF_ANY), 0)
+        << bpf_map__name(map);
   }
   void SetPod(uint32_t flags) {
     const mesh_pod pod = {.netns_cookie = kCookie, .flags = flags, .reserved = 0};
@@ -69,7 +70,8 @@ class Lookup : public testing::Test {
   void Listen(int family) {
     listener_.Reset(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
     ASSERT_EQ(::listen(listener_.get(), 1), 0);
-    const mesh_listener_key key = {.netns_cookie = kCookie, .family = static_cast<uint32_t>(family), .reserved = 0};
+    const mesh_listener_key key = {
+        .netns_cookie = kCookie, .family = static_cast<uint32_t>(family), .reserved = 0};
     Put(skeleton_->maps.mesh_listeners, key, static_cast<uint64_t>(listener_.get()));
   }
   Answer Run(const Syn& syn) {
@@ -163,8 +165,11 @@ TEST_F(Lookup, StrictRefusesPlainTextButNotProbesOrTheDaemon) {
   EXPECT_EQ(Refusals(MESH_REASON_STRICT_PLAINTEXT), 1u);
   EXPECT_EQ(Run({.from = "169.254.7.127"}), Answer::kLeft);
   EXPECT_EQ(Run({.from = "fd16:9254:7127:1337:ffff:ffff:ffff:ffff", .to = kPod6}), Answer::kLeft);
-  const mesh_guard_key guard = {.source = AddrOf("10.244.1.9"), .destination = AddrOf(kPod4), .source_port = 40001,
-                                .destination_port = 8080, .reserved = 0};
+  const mesh_guard_key guard = {.source = AddrOf("10.244.1.9"),
+                                .destination = AddrOf(kPod4),
+                                .source_port = 40001,
+                                .destination_port = 8080,
+                                .reserved = 0};
   Put(skeleton_->maps.mesh_guard, guard, uint8_t{1});
   EXPECT_EQ(Run({.source_port = 40001}), Answer::kLeft);
   EXPECT_EQ(Run({.source_port = 40002}), Answer::kRefused);

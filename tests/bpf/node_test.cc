@@ -35,12 +35,15 @@ std::string Do(const Ask& ask) {
   const timeval limit = {.tv_sec = 3, .tv_usec = 0};
   ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
   ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-  if (ask.mark != 0 && ::setsockopt(fd.get(), SOL_SOCKET, SO_MARK, &ask.mark, sizeof(ask.mark)) != 0) return "no mark";
+  if (ask.mark != 0 &&
+      ::setsockopt(fd.get(), SOL_SOCKET, SO_MARK, &ask.mark, sizeof(ask.mark)) != 0)
+    return "no mark";
   sockaddr_storage storage;
   socklen_t length = to->ToSockaddr(storage, family);
   const auto* address = reinterpret_cast<sockaddr*>(&storage);
   if (ask.connected) {
-    if (::connect(fd.get(), address, length) != 0) return std::string("connect: ") + ::strerrorname_np(errno);
+    if (::connect(fd.get(), address, length) != 0)
+      return std::string("connect: ") + ::strerrorname_np(errno);
     if (ask.type == SOCK_DGRAM) ::send(fd.get(), "?", 1, 0);
   } else if (::sendto(fd.get(), "?", 1, 0, address, length) < 0) {
     return std::string("sendto: ") + ::strerrorname_np(errno);
@@ -48,7 +51,8 @@ std::string Do(const Ask& ask) {
   char buffer[512];
   length = sizeof(storage);
   const ssize_t n = ask.connected ? ::recv(fd.get(), buffer, sizeof(buffer), 0)
-                                  : ::recvfrom(fd.get(), buffer, sizeof(buffer), 0, reinterpret_cast<sockaddr*>(&storage), &length);
+                                  : ::recvfrom(fd.get(), buffer, sizeof(buffer), 0,
+                                               reinterpret_cast<sockaddr*>(&storage), &length);
   if (n < 0) return std::string("recv: ") + ::strerrorname_np(errno);
   std::string text(buffer, static_cast<size_t>(n));
   if (!text.empty() && text.back() == '\n') text.pop_back();
@@ -75,7 +79,9 @@ std::string Do(const Ask& ask) {
   }
 }
 
-constexpr const char* kAmbient = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n  labels: {istio.io/dataplane-mode: ambient}\n";
+constexpr const char* kAmbient =
+    "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n  labels: {istio.io/dataplane-mode: "
+    "ambient}\n";
 constexpr const char* kOutside = "apiVersion: v1\nkind: Namespace\nmetadata: {name: outside}\n";
 
 std::string Address(const std::string& pod, int family, int port) {
@@ -145,7 +151,8 @@ TEST_F(Node, LoopbackAndThePodsOwnAddressAreLeftAlone) {
   EXPECT_EQ(From("client", {.to = "127.0.0.1:8080"}), "app sees 127.0.0.1 | peer 127.0.0.1:8080");
   for (const int family : {4, 6}) {
     const std::string own = Address("client", family, 8080);
-    EXPECT_EQ(From("client", {.to = own}), "app sees " + NodeWorld::Ip("client", family) + " | peer " + own);
+    EXPECT_EQ(From("client", {.to = own}),
+              "app sees " + NodeWorld::Ip("client", family) + " | peer " + own);
   }
 }
 
@@ -153,7 +160,8 @@ TEST_F(Node, PodsOutsideTheMeshAreLeftAlone) {
   EXPECT_TRUE(world_->WaitState("stranger", "not_enrolled"));
   EXPECT_NE(world_->Admin("/status").find("neither the pod nor its namespace"), std::string::npos);
   const std::string own = Address("stranger", 4, 8080);
-  EXPECT_EQ(From("stranger", {.to = own}), "app sees " + NodeWorld::Ip("stranger", 4) + " | peer " + own);
+  EXPECT_EQ(From("stranger", {.to = own}),
+            "app sees " + NodeWorld::Ip("stranger", 4) + " | peer " + own);
 }
 
 TEST_F(Node, DnsOverUdpReachesTheDaemonAndTheAnswerComesFromTheServerAsked) {
@@ -165,7 +173,10 @@ TEST_F(Node, DnsOverUdpReachesTheDaemonAndTheAnswerComesFromTheServerAsked) {
     }
   }
   for (const bool connected : {true, false}) {
-    EXPECT_EQ(From("client", {.to = "10.96.0.10:53", .family = AF_INET6, .type = SOCK_DGRAM, .connected = connected}),
+    EXPECT_EQ(From("client", {.to = "10.96.0.10:53",
+                              .family = AF_INET6,
+                              .type = SOCK_DGRAM,
+                              .connected = connected}),
               "server 10.96.0.10:53 | peer 10.96.0.10:53");
   }
 }
@@ -209,13 +220,15 @@ TEST_F(Node, InboundReachesTheDaemonWhoseOwnConnectionIsNotCaughtAgain) {
 
 TEST_F(Node, TheDaemonsInnerPortsAreClosedToStrangers) {
   for (const int port : {15001, 15006, 15053}) {
-    EXPECT_EQ(From("stranger", {.to = Address("server", 4, port)}), "connect: ECONNREFUSED") << port;
+    EXPECT_EQ(From("stranger", {.to = Address("server", 4, port)}), "connect: ECONNREFUSED")
+        << port;
   }
 }
 
 TEST_F(Node, ProbesOfTheNodeGoStraightToTheApplication) {
   const std::string to = Address("server", 4, 8080);
-  EXPECT_EQ(RunIn(world_->Prober(), [to] { return Do({.to = to}); }), "app sees 169.254.7.127 | peer " + to);
+  EXPECT_EQ(RunIn(world_->Prober(), [to] { return Do({.to = to}); }),
+            "app sees 169.254.7.127 | peer " + to);
   const std::string to6 = Address("server", 6, 8080);
   EXPECT_EQ(RunIn(world_->Prober(), [to6] { return Do({.to = to6}); }),
             "app sees fd16:9254:7127:1337:ffff:ffff:ffff:ffff | peer " + to6);
@@ -223,22 +236,27 @@ TEST_F(Node, ProbesOfTheNodeGoStraightToTheApplication) {
 
 TEST_F(Node, MultipathTcpIsRefusedSoThatProgramsFallBack) {
   const std::string answer = From("client", {.to = Address("stranger", 4, 8080), .protocol = 262});
-  if (answer == "socket: EPROTONOSUPPORT" || answer == "socket: ENOPROTOOPT") GTEST_SKIP() << "no MPTCP in this kernel";
+  if (answer == "socket: EPROTONOSUPPORT" || answer == "socket: ENOPROTOOPT")
+    GTEST_SKIP() << "no MPTCP in this kernel";
   EXPECT_EQ(answer, "socket: EPERM");
 }
 
 TEST_F(Node, StrictRefusesPlainTextInTheKernelButNotProbes) {
-  world_->WriteManifest("strict.yaml",
-                        "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\n"
-                        "metadata: {name: default, namespace: shop}\nspec: {mtls: {mode: STRICT}}\n");
+  world_->WriteManifest(
+      "strict.yaml",
+      "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\n"
+      "metadata: {name: default, namespace: shop}\nspec: {mtls: {mode: STRICT}}\n");
   const std::string to = Address("server", 4, 8080);
   std::string answer;
-  for (int i = 0; i < 200 && answer != "connect: ECONNREFUSED"; ++i, ::usleep(20'000)) answer = From("stranger", {.to = to});
+  for (int i = 0; i < 200 && answer != "connect: ECONNREFUSED"; ++i, ::usleep(20'000))
+    answer = From("stranger", {.to = to});
   EXPECT_EQ(answer, "connect: ECONNREFUSED");
   EXPECT_GT(world_->Counter("mesh_node_refusals_total", "reason=\"strict_plaintext\""), 0u);
-  EXPECT_EQ(RunIn(world_->Prober(), [to] { return Do({.to = to}); }), "app sees 169.254.7.127 | peer " + to);
+  EXPECT_EQ(RunIn(world_->Prober(), [to] { return Do({.to = to}); }),
+            "app sees 169.254.7.127 | peer " + to);
   world_->RemoveManifest("strict.yaml");
-  for (int i = 0; i < 200 && !answer.starts_with("via"); ++i, ::usleep(20'000)) answer = From("stranger", {.to = to});
+  for (int i = 0; i < 200 && !answer.starts_with("via"); ++i, ::usleep(20'000))
+    answer = From("stranger", {.to = to});
   EXPECT_TRUE(answer.starts_with("via daemon")) << answer;
 }
 
@@ -252,7 +270,8 @@ TEST_F(Node, WithoutTheDaemonConnectionsAreRefusedInBothDirections) {
   world_->StartDaemon();
   const std::string to = Address("stranger", 4, 8080);
   std::string answer;
-  for (int i = 0; i < 200 && !answer.starts_with("to"); ++i, ::usleep(20'000)) answer = From("client", {.to = to});
+  for (int i = 0; i < 200 && !answer.starts_with("to"); ++i, ::usleep(20'000))
+    answer = From("client", {.to = to});
   EXPECT_EQ(answer, "to " + to + " | peer " + to);
   EXPECT_TRUE(From("stranger", {.to = Address("server", 4, 8080)}).starts_with("via daemon"));
 }
@@ -283,7 +302,8 @@ TEST_F(Node, ALabelTakesARunningPodOutAndInAgain) {
   world_->WritePod("server", "istio.io/dataplane-mode: none");
   ASSERT_TRUE(world_->WaitState("server", "not_enrolled"));
   const std::string in = Address("server", 4, 8080);
-  EXPECT_EQ(From("stranger", {.to = in}), "app sees " + NodeWorld::Ip("stranger", 4) + " | peer " + in);
+  EXPECT_EQ(From("stranger", {.to = in}),
+            "app sees " + NodeWorld::Ip("stranger", 4) + " | peer " + in);
   EXPECT_FALSE(std::filesystem::exists(world_->dir() + "/patch/node-9_pod_shop_server.patch.json"));
   world_->WritePod("server", "");
   ASSERT_TRUE(world_->WaitState("server", "enrolled"));
@@ -310,8 +330,9 @@ TEST_F(Node, ZCleanupLeavesNothing) {
   EXPECT_EQ(From("client", {.to = in}), "app sees " + NodeWorld::Ip("client", 4) + " | peer " + in);
   for (const char* pod : {"client", "server"}) {
     const std::string rules = RunIn(world_->Pod(pod), [] {
-      return std::to_string(::system("ip rule | grep -q 'lookup 100' || ip -6 rule | grep -q 'lookup 100' || "
-                                     "ip route show table 100 2>/dev/null | grep -q local"));
+      return std::to_string(
+          ::system("ip rule | grep -q 'lookup 100' || ip -6 rule | grep -q 'lookup 100' || "
+                   "ip route show table 100 2>/dev/null | grep -q local"));
     });
     EXPECT_NE(rules, "0") << pod;
   }

@@ -73,7 +73,8 @@ std::string RunIn(const Place& place, const std::function<std::string()>& fn) {
   ::close(fds[1]);
   std::string out;
   char buffer[4096];
-  for (ssize_t n; (n = ::read(fds[0], buffer, sizeof(buffer))) > 0;) out.append(buffer, static_cast<size_t>(n));
+  for (ssize_t n; (n = ::read(fds[0], buffer, sizeof(buffer))) > 0;)
+    out.append(buffer, static_cast<size_t>(n));
   ::close(fds[0]);
   int status = 0;
   ::waitpid(pid, &status, 0);
@@ -174,8 +175,9 @@ int NodeWorld::StartAgentProcess(bool cleanup) {
   options.admin_socket = dir_ + "/agent.sock";
   options.state_dir = dir_ + "/state";
   options.cleanup = cleanup;
-  return SpawnIn({.netns = "/run/netns/" + name_ + "-node", .cgroup = cgroup_ + "/node/system/agent"},
-                 [options] { ::_exit(node::RunNode(options)); });
+  return SpawnIn(
+      {.netns = "/run/netns/" + name_ + "-node", .cgroup = cgroup_ + "/node/system/agent"},
+      [options] { ::_exit(node::RunNode(options)); });
 }
 
 void NodeWorld::StartAgent() {
@@ -192,8 +194,9 @@ int NodeWorld::Cleanup() {
 }
 
 void NodeWorld::StartDaemon() {
-  daemon_ = SpawnIn({.netns = "/run/netns/" + name_ + "-node", .cgroup = cgroup_ + "/node/system/ztunnel"},
-                    [socket = dir_ + "/zds.sock"] { RunStandin(socket); });
+  daemon_ = SpawnIn(
+      {.netns = "/run/netns/" + name_ + "-node", .cgroup = cgroup_ + "/node/system/ztunnel"},
+      [socket = dir_ + "/zds.sock"] { RunStandin(socket); });
 }
 
 void NodeWorld::StopDaemon(int signal) { Kill(daemon_, signal); }
@@ -208,24 +211,31 @@ void NodeWorld::RemoveManifest(const std::string& file) { fs::remove(dir_ + "/ma
 
 void NodeWorld::WritePod(const std::string& name, const std::string& labels) {
   const std::string ns = name == "stranger" ? "outside" : "shop";
-  WriteManifest(name + ".yaml", "apiVersion: v1\nkind: Pod\nmetadata:\n  name: " + name + "\n  namespace: " + ns +
-                                    "\n  uid: " + Uid(name) + "\n  labels: {" + labels + "}\n  annotations: {local.mesh/netns: " +
-                                    Pod(name).netns + "}\nspec:\n  nodeName: node-9\n  containers: [{name: app, image: x}]\n"
-                                    "status:\n  phase: Running\n  podIP: " + Ip(name, 4) + "\n  podIPs: [{ip: \"" + Ip(name, 4) +
-                                    "\"}, {ip: \"" + Ip(name, 6) + "\"}]\n");
+  WriteManifest(name + ".yaml",
+                "apiVersion: v1\nkind: Pod\nmetadata:\n  name: " + name + "\n  namespace: " + ns +
+                    "\n  uid: " + Uid(name) + "\n  labels: {" + labels +
+                    "}\n  annotations: {local.mesh/netns: " + Pod(name).netns +
+                    "}\nspec:\n  nodeName: node-9\n  containers: [{name: app, image: x}]\n"
+                    "status:\n  phase: Running\n  podIP: " +
+                    Ip(name, 4) + "\n  podIPs: [{ip: \"" + Ip(name, 4) + "\"}, {ip: \"" +
+                    Ip(name, 6) + "\"}]\n");
 }
 
 std::string NodeWorld::CniAdd(const std::string& pod) const {
-  const std::string body = R"({"Netns":")" + Pod(pod).netns + R"(","PodName":")" + pod + R"(","PodNamespace":")" +
-                           (pod == "stranger" ? "outside" : "shop") + R"(","IPs":[{"Address":{"IP":")" + Ip(pod, 4) + R"("}}]})";
-  const std::string answer = Http(dir_ + "/cni.sock", "POST /cmdadd HTTP/1.1\r\nHost: cni\r\nConnection: close\r\nContent-Length: " +
-                                                          std::to_string(body.size()) + "\r\n\r\n" + body);
+  const std::string body = R"({"Netns":")" + Pod(pod).netns + R"(","PodName":")" + pod +
+                           R"(","PodNamespace":")" + (pod == "stranger" ? "outside" : "shop") +
+                           R"(","IPs":[{"Address":{"IP":")" + Ip(pod, 4) + R"("}}]})";
+  const std::string answer =
+      Http(dir_ + "/cni.sock",
+           "POST /cmdadd HTTP/1.1\r\nHost: cni\r\nConnection: close\r\nContent-Length: " +
+               std::to_string(body.size()) + "\r\n\r\n" + body);
   return answer.substr(0, answer.find('\r'));
 }
 
 std::string NodeWorld::Admin(const std::string& path) const {
   const std::string answer =
-      Http(dir_ + "/agent.sock", "GET " + path + " HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n");
+      Http(dir_ + "/agent.sock",
+           "GET " + path + " HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n");
   const size_t body = answer.find("\r\n\r\n");
   return body == std::string::npos ? "" : answer.substr(body + 4);
 }
@@ -237,7 +247,9 @@ bool NodeWorld::WaitState(const std::string& pod, const std::string& state) cons
     const size_t at = status.find("\"name\": \"" + pod + "\"");
     if (at != std::string::npos) {
       const size_t found = status.find("\"state\": \"", at);
-      if (found != std::string::npos && status.compare(found + 10, state.size() + 1, state + "\"") == 0) return true;
+      if (found != std::string::npos &&
+          status.compare(found + 10, state.size() + 1, state + "\"") == 0)
+        return true;
     }
     ::usleep(20'000);
   }

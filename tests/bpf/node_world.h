@@ -1,5 +1,5 @@
-// A small node for tests of capture: a node namespace with a bridge, two pods and a stranger on it, a
-// cgroup tree, a source directory, the real agent, and a stand-in for ztunnel.
+// A small node for tests of capture: a node namespace with a bridge, two pods and a stranger on it,
+// a cgroup tree, a source directory, the real agent, and a stand-in for ztunnel.
 //
 // Names carry the process id. The destructor takes everything down.
 #pragma once
@@ -30,8 +30,8 @@ class NodeWorld {
 
   const std::string& problem() const { return problem_; }
 
-  Place Pod(const std::string& name) const;   // "client", "server", "stranger"
-  Place Prober() const;                       // the node's namespace, the kubelet's cgroup
+  Place Pod(const std::string& name) const;  // "client", "server", "stranger"
+  Place Prober() const;                      // the node's namespace, the kubelet's cgroup
   static std::string Ip(const std::string& pod, int family);
   static std::string Uid(const std::string& pod) { return "uid-" + pod; }
 

@@ -50,7 +50,8 @@ void Say(int fd, const std::string& text) {
 }
 
 void ServeOutbound(int listener) {
-  for (int fd; (fd = ::accept(listener, nullptr, nullptr)) >= 0; ::close(fd)) Say(fd, "to " + OriginalDst(fd) + "\n");
+  for (int fd; (fd = ::accept(listener, nullptr, nullptr)) >= 0; ::close(fd))
+    Say(fd, "to " + OriginalDst(fd) + "\n");
   ::close(listener);
 }
 
@@ -59,7 +60,8 @@ int ConnectAs(const IpAddress& source, const SocketAddress& to) {
   const bool v4 = to.ip.IsV4();
   const int fd = ::socket(to.family(), SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
   const uint32_t mark = MESH_ORIG_SRC_MARK;
-  ::setsockopt(fd, v4 ? SOL_IP : SOL_IPV6, v4 ? IP_TRANSPARENT : IPV6_TRANSPARENT, &one, sizeof(one));
+  ::setsockopt(fd, v4 ? SOL_IP : SOL_IPV6, v4 ? IP_TRANSPARENT : IPV6_TRANSPARENT, &one,
+               sizeof(one));
   ::setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
   sockaddr_storage storage;
   socklen_t length = SocketAddress{source, 0}.ToSockaddr(storage, to.family());
@@ -80,7 +82,8 @@ void ServeInbound(int listener, std::shared_ptr<Netns> netns) {
     if (!app.ok() || *app < 0) continue;
     char buffer[512];
     std::string text = "via daemon: ";
-    for (ssize_t n; (n = ::recv(*app, buffer, sizeof(buffer), 0)) > 0;) text.append(buffer, static_cast<size_t>(n));
+    for (ssize_t n; (n = ::recv(*app, buffer, sizeof(buffer), 0)) > 0;)
+      text.append(buffer, static_cast<size_t>(n));
     ::close(*app);
     Say(fd, text);
   }
@@ -91,7 +94,8 @@ void ServeDns(int fd) {
   char buffer[512];
   sockaddr_storage from = {}, server = {};
   // Nothing: Stop() shut it down.
-  for (socklen_t length = sizeof(from); ::recvfrom(fd, buffer, sizeof(buffer), 0, reinterpret_cast<sockaddr*>(&from), &length) > 0;
+  for (socklen_t length = sizeof(from);
+       ::recvfrom(fd, buffer, sizeof(buffer), 0, reinterpret_cast<sockaddr*>(&from), &length) > 0;
        length = sizeof(from)) {
     const auto client = SocketAddress::FromSockaddr(from);
     socklen_t server_length = sizeof(server);
@@ -109,9 +113,12 @@ std::string Start(Pod& pod) {
     int type;
     const char* address;
     uint16_t port;
-  } binds[] = {{SOCK_STREAM, "127.0.0.1", MESH_PORT_OUTBOUND}, {SOCK_STREAM, "::1", MESH_PORT_OUTBOUND},
-               {SOCK_STREAM, "127.0.0.1", MESH_PORT_DNS},      {SOCK_STREAM, "::1", MESH_PORT_DNS},
-               {SOCK_STREAM, "::", MESH_PORT_INBOUND_PLAINTEXT}, {SOCK_DGRAM, "127.0.0.1", MESH_PORT_DNS},
+  } binds[] = {{SOCK_STREAM, "127.0.0.1", MESH_PORT_OUTBOUND},
+               {SOCK_STREAM, "::1", MESH_PORT_OUTBOUND},
+               {SOCK_STREAM, "127.0.0.1", MESH_PORT_DNS},
+               {SOCK_STREAM, "::1", MESH_PORT_DNS},
+               {SOCK_STREAM, "::", MESH_PORT_INBOUND_PLAINTEXT},
+               {SOCK_DGRAM, "127.0.0.1", MESH_PORT_DNS},
                {SOCK_DGRAM, "::1", MESH_PORT_DNS}};
   for (const auto& b : binds) {
     const int fd = Bind(*pod.netns, b.type, b.address, b.port);

@@ -1,9 +1,9 @@
-// A daemon that stands in for ztunnel in tests of capture: takes pods over ZDS, listens in each pod's
-// namespace on ztunnel's ports and says what it sees.
+// A daemon that stands in for ztunnel in tests of capture: takes pods over ZDS, listens in each
+// pod's namespace on ztunnel's ports and says what it sees.
 //
 //   15001  "to ADDRESS:PORT\n": the original destination
-//   15006  connects to the original destination with the client's address, and passes that one's text on
-//   15053  UDP: "server ADDRESS:PORT": the DNS server that the asker meant; TCP: as 15001
+//   15006  connects to the original destination with the client's address, and passes that one's
+//   text on 15053  UDP: "server ADDRESS:PORT": the DNS server that the asker meant; TCP: as 15001
 #pragma once
 
 #include <string>

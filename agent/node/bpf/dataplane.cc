@@ -161,10 +161,10 @@ absl::Status Dataplane::Impl::AttachTo(const std::string& cgroup,
 
 absl::Status Dataplane::Impl::AttachNode() {
   const auto& p = skeleton->progs;
-  return AttachTo(options.cgroup,
-                  {p.mesh_connect4, p.mesh_connect6, p.mesh_sendmsg4, p.mesh_sendmsg6,
-                   p.mesh_recvmsg4, p.mesh_recvmsg6, p.mesh_getpeer4, p.mesh_getpeer6,
-                   p.mesh_socket, p.mesh_sockops});
+  return AttachTo(
+      options.cgroup,
+      {p.mesh_connect4, p.mesh_connect6, p.mesh_sendmsg4, p.mesh_sendmsg6, p.mesh_recvmsg4,
+       p.mesh_recvmsg6, p.mesh_getpeer4, p.mesh_getpeer6, p.mesh_socket, p.mesh_sockops});
 }
 
 absl::Status Dataplane::Impl::AttachDaemon() {
@@ -240,7 +240,8 @@ std::optional<uint32_t> Dataplane::NetnsFlags(uint64_t cookie) const {
 absl::Status Dataplane::EraseNetns(uint64_t cookie) { return impl_->netns.Erase(cookie); }
 
 absl::Status Dataplane::SetPod(const IpAddress& ip, uint64_t cookie, uint32_t flags) {
-  return impl_->pods.Put(AddrOf(ip), mesh_pod{.netns_cookie = cookie, .flags = flags, .reserved = 0});
+  return impl_->pods.Put(AddrOf(ip),
+                         mesh_pod{.netns_cookie = cookie, .flags = flags, .reserved = 0});
 }
 
 absl::Status Dataplane::ErasePod(const IpAddress& ip, uint64_t cookie) {
@@ -261,7 +262,8 @@ absl::Status Dataplane::DetachLookup(const std::string& uid) {
 
 bool Dataplane::HasListener(uint64_t cookie) const {
   for (const uint32_t family : {AF_INET, AF_INET6}) {
-    if (impl_->listeners.Find({.netns_cookie = cookie, .family = family, .reserved = 0})) return true;
+    if (impl_->listeners.Find({.netns_cookie = cookie, .family = family, .reserved = 0}))
+      return true;
   }
   return false;
 }

@@ -1,12 +1,13 @@
 // The kernel's side of one node: programs, links and maps, pinned below <bpf_dir>/v1, so that they
 // outlive the agent.
 //
-// Open() adopts what is pinned: maps keep their contents and each link gets the new code in one step, so
-// a restart has no gap. A first start prepares everything in a folder of another name and publishes it
-// with one rename. The destructor leaves the kernel's side as it is; Cleanup() takes it away.
+// Open() adopts what is pinned: maps keep their contents and each link gets the new code in one
+// step, so a restart has no gap. A first start prepares everything in a folder of another name and
+// publishes it with one rename. The destructor leaves the kernel's side as it is; Cleanup() takes
+// it away.
 //
-// Owner: the node's main. Thread: Open, the Set/Erase/Attach/Detach calls and RefreshCgroups() from one
-// thread; Counters(), Maps() and Programs() from any.
+// Owner: the node's main. Thread: Open, the Set/Erase/Attach/Detach calls and RefreshCgroups() from
+// one thread; Counters(), Maps() and Programs() from any.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -75,12 +76,14 @@ class Dataplane {
   absl::Status DetachLookup(const std::string& uid);
   // Whether the daemon's inbound listener of that namespace is known to the kernel.
   bool HasListener(uint64_t cookie) const;
-  // Pods with a pinned link, and every namespace and address in the maps: what an earlier agent left.
+  // Pods with a pinned link, and every namespace and address in the maps: what an earlier agent
+  // left.
   std::vector<std::string> AttachedUids() const;
   std::vector<uint64_t> Cookies() const;
   std::map<IpAddress, mesh_pod> Pods() const;
 
-  // Looks again which cgroups the daemon and the prober have; they are made anew with their containers.
+  // Looks again which cgroups the daemon and the prober have; they are made anew with their
+  // containers.
   absl::Status RefreshCgroups();
 
   Counters ReadCounters() const;

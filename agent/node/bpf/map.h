@@ -1,5 +1,5 @@
-// A typed handle on one map of the kernel. Sizes are checked when it is made, so a pinned map of another
-// layout is an error then and never a wrong write.
+// A typed handle on one map of the kernel. Sizes are checked when it is made, so a pinned map of
+// another layout is an error then and never a wrong write.
 //
 // Owner: whoever made it; it owns the descriptor. Thread-safe: every call is one system call.
 #pragma once
@@ -39,7 +39,8 @@ class BpfMap {
 
   absl::Status Put(const Key& key, const Value& value) const {
     if (::bpf_map_update_elem(fd_.get(), &key, &value, BPF_ANY) != 0) {
-      if (errno == E2BIG) return ResourceExhausted("map {} is full ({} entries)", name_, max_entries_);
+      if (errno == E2BIG)
+        return ResourceExhausted("map {} is full ({} entries)", name_, max_entries_);
       return Errno(errno, "write map {}", name_);
     }
     return absl::OkStatus();

@@ -26,7 +26,8 @@ std::string Unescape(const std::string& text) {
   std::string out;
   for (size_t i = 0; i < text.size(); ++i) {
     if (text[i] == '\\' && i + 3 < text.size()) {
-      out += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + text[i + 3] - '0');
+      out +=
+          static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + text[i + 3] - '0');
       i += 3;
     } else {
       out += text[i];
@@ -51,7 +52,8 @@ absl::StatusOr<CgroupMount> ParseCgroup2(std::string_view mountinfo) {
     std::istringstream words(line);
     const std::vector<std::string> w{std::istream_iterator<std::string>(words), {}};
     const auto dash = std::find(w.begin(), w.end(), "-");
-    if (w.size() < 7 || dash == w.end() || dash + 1 == w.end() || *(dash + 1) != "cgroup2") continue;
+    if (w.size() < 7 || dash == w.end() || dash + 1 == w.end() || *(dash + 1) != "cgroup2")
+      continue;
     return CgroupMount{.path = Unescape(w[4]), .root = Unescape(w[3])};
   }
   return NotFound("no cgroup v2 hierarchy is mounted: mount -t cgroup2 none /sys/fs/cgroup");

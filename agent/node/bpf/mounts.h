@@ -24,8 +24,8 @@ struct CgroupId {
 };
 absl::StatusOr<CgroupId> IdOfCgroup(const std::string& path);
 
-// Makes `path` a directory on a bpffs. Where none is mounted, one is: on /sys/fs/bpf for a path below
-// it, else on `path` itself.
+// Makes `path` a directory on a bpffs. Where none is mounted, one is: on /sys/fs/bpf for a path
+// below it, else on `path` itself.
 absl::Status EnsureBpffs(const std::string& path);
 bool IsBpffs(const std::string& path);
 

@@ -33,8 +33,8 @@ absl::Status Pin(int fd, const std::string& path);
 
 // What a link is attached to: a cgroup id or a netns inode, 0 once that is gone.
 absl::StatusOr<uint64_t> LinkTarget(int link_fd);
-// Makes `program` run at `target_fd`: the link pinned at `path` gets the new program in one step when it
-// is on `target_id`, else a new link takes its place.
+// Makes `program` run at `target_fd`: the link pinned at `path` gets the new program in one step
+// when it is on `target_id`, else a new link takes its place.
 absl::Status Link(int program_fd, int target_fd, uint64_t target_id, bpf_attach_type type,
                   const std::string& path);
 

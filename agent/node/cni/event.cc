@@ -30,7 +30,8 @@ absl::StatusOr<IpAddress> Address(const Json& entry) {
 }  // namespace
 
 absl::StatusOr<CniEvent> ParseCniEvent(std::string_view json) {
-  if (json.size() > kMaxBytes) return Invalid("cmdadd: {} bytes, at most {}", json.size(), kMaxBytes);
+  if (json.size() > kMaxBytes)
+    return Invalid("cmdadd: {} bytes, at most {}", json.size(), kMaxBytes);
   ASSIGN_OR_RETURN(const Json event, k8s::FromText(json));
   CniEvent out;
   ASSIGN_OR_RETURN(out.netns_path, Text(event, "Netns"));
@@ -38,7 +39,8 @@ absl::StatusOr<CniEvent> ParseCniEvent(std::string_view json) {
   ASSIGN_OR_RETURN(out.pod_namespace, Text(event, "PodNamespace"));
   const Json* ips = k8s::Member(event, "IPs");
   if (ips == nullptr || !ips->has_list_value()) return out;
-  if (ips->list_value().values_size() > kMaxIps) return Invalid("cmdadd: more than {} IPs", kMaxIps);
+  if (ips->list_value().values_size() > kMaxIps)
+    return Invalid("cmdadd: more than {} IPs", kMaxIps);
   for (const Json& entry : ips->list_value().values()) {
     ASSIGN_OR_RETURN(const IpAddress ip, Address(entry));
     out.ips.push_back(ip);

@@ -6,7 +6,8 @@ namespace mesh::node {
 namespace {
 
 TEST(CniEvent, ReadsWhatThePluginSends) {
-  const auto event = ParseCniEvent(R"({"Netns":"/run/netns/x","PodName":"client","PodNamespace":"shop",
+  const auto event =
+      ParseCniEvent(R"({"Netns":"/run/netns/x","PodName":"client","PodNamespace":"shop",
     "IPs":[{"Interface":0,"Address":{"IP":"10.244.1.2","Mask":"////AA=="},"Gateway":"10.244.1.1"},
            {"Address":{"IP":"fd00::2"}}]})");
   ASSERT_TRUE(event.ok()) << event.status();
@@ -28,7 +29,8 @@ TEST(CniEvent, RefusesWhatIsMissingByName) {
       {R"({"Netns":"/n","PodName":7,"PodNamespace":"b"})", "PodName"},
       {R"({"Netns":"/n","PodName":"a"})", "PodNamespace"},
       {R"({"Netns":"/n\u0000x","PodName":"a","PodNamespace":"b"})", "Netns"},
-      {R"({"Netns":"/n","PodName":"a","PodNamespace":"b","IPs":[{"Address":{"IP":"10.0.0.300"}}]})", "10.0.0.300"},
+      {R"({"Netns":"/n","PodName":"a","PodNamespace":"b","IPs":[{"Address":{"IP":"10.0.0.300"}}]})",
+       "10.0.0.300"},
   };
   for (const Case& c : cases) {
     const auto event = ParseCniEvent(c.json);

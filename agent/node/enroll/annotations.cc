@@ -27,7 +27,8 @@ std::string PatchAnnotator::PathOf(const std::string& ns, const std::string& nam
   return fmt::format("{}/{}_pod_{}_{}{}", directory_, node_, ns, name, kSuffix);
 }
 
-absl::Status PatchAnnotator::Set(const std::string& ns, const std::string& name, std::string_view value) {
+absl::Status PatchAnnotator::Set(const std::string& ns, const std::string& name,
+                                 std::string_view value) {
   if (directory_.empty()) return absl::OkStatus();
   k8s::Json json;
   auto& fields = *json.mutable_struct_value()->mutable_fields();

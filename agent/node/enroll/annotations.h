@@ -1,4 +1,5 @@
-// Tells the rest of the cluster which pods are captured: the annotation ambient.istio.io/redirection.
+// Tells the rest of the cluster which pods are captured: the annotation
+// ambient.istio.io/redirection.
 #pragma once
 
 #include <absl/status/status.h>
@@ -15,7 +16,8 @@ class Annotator {
  public:
   virtual ~Annotator() = default;
   // "enabled" or "pending".
-  virtual absl::Status Set(const std::string& ns, const std::string& name, std::string_view value) = 0;
+  virtual absl::Status Set(const std::string& ns, const std::string& name,
+                           std::string_view value) = 0;
   virtual absl::Status Clear(const std::string& ns, const std::string& name) = 0;
   // Clears every pod of this node that is not among `keep` (namespace/name).
   virtual absl::Status ClearOthers(const StringSet& keep) = 0;

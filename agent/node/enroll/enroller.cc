@@ -52,7 +52,8 @@ std::string_view NameOf(PodState state) {
   return "";
 }
 
-Enroller::Enroller(EnrollerOptions options, Dataplane& dataplane, zds::Server& zds, Annotator& annotator)
+Enroller::Enroller(EnrollerOptions options, Dataplane& dataplane, zds::Server& zds,
+                   Annotator& annotator)
     : options_(std::move(options)), dataplane_(dataplane), zds_(zds), annotator_(annotator) {}
 
 absl::Status Enroller::Restore() {
@@ -72,7 +73,8 @@ absl::Status Enroller::Restore() {
     entry.ips = pod.ips;
     absl::StatusOr<CapturedPod> captured = OpenPod(pod.uid, pod.netns_path);
     if (!captured.ok() || captured->cookie != pod.cookie) {
-      Logger("enroll")->info("the namespace of an earlier pod has gone pod={}", entry.spec.FullName());
+      Logger("enroll")->info("the namespace of an earlier pod has gone pod={}",
+                             entry.spec.FullName());
       continue;
     }
     // The flags in the maps stay what they are until the source has spoken.
@@ -151,14 +153,16 @@ void Enroller::Reconcile(Entry& entry) {
     Update(entry);
     return;
   }
-  if (const absl::Status status = Enrol(entry, decision.reason); !status.ok()) SetPending(entry, status);
+  if (const absl::Status status = Enrol(entry, decision.reason); !status.ok())
+    SetPending(entry, status);
 }
 
 absl::Status Enroller::Enrol(Entry& entry, const std::string& reason) {
   if (entry.netns_path.empty()) return Unavailable("its network namespace is not known yet");
   if (zds_.connected() == 0) return Unavailable("no ztunnel is connected");
   ASSIGN_OR_RETURN(entry.captured, PreparePod(dataplane_, entry.spec.uid, entry.netns_path));
-  // From here a crash finds the pod in the state file, and its capture is taken up, never forgotten.
+  // From here a crash finds the pod in the state file, and its capture is taken up, never
+  // forgotten.
   Save();
   if (const absl::Status status = ServeAndActivate(entry); !status.ok()) {
     Unenrol(entry);
@@ -176,8 +180,8 @@ absl::Status Enroller::ServeAndActivate(Entry& entry) {
   return ActivatePod(dataplane_, *entry.captured, entry.ips, entry.flags);
 }
 
-// A ztunnel that had the pod before the programs were loaded says yes without listening anew, and the
-// kernel does not know its listener. Taking the pod away and giving it again makes it listen.
+// A ztunnel that had the pod before the programs were loaded says yes without listening anew, and
+// the kernel does not know its listener. Taking the pod away and giving it again makes it listen.
 absl::Status Enroller::EnsureListener(Entry& entry) {
   if (AwaitListener(dataplane_, entry.captured->cookie)) return absl::OkStatus();
   RETURN_IF_ERROR(zds_.Remove(entry.spec.uid));
@@ -195,7 +199,8 @@ void Enroller::Unenrol(Entry& entry) {
   entry.captured.reset();
   Save();
   Warn("un-enrol: annotation", entry.spec, annotator_.Clear(entry.spec.ns, entry.spec.name));
-  if (entry.state == PodState::kEnrolled) Logger("enroll")->info("un-enrolled pod={}", entry.spec.FullName());
+  if (entry.state == PodState::kEnrolled)
+    Logger("enroll")->info("un-enrolled pod={}", entry.spec.FullName());
   entry.state = PodState::kNotEnrolled;
 }
 

@@ -1,9 +1,9 @@
 // Keeps the pods of this node in the state that their labels ask for.
 //
-// Order for one pod: namespace and routing prepared, ztunnel told and its answer awaited, then capture
-// switched on, then the annotation. So a running pod is never captured before somebody serves it, and a
-// new one does not start before it is captured. What fails is undone and tried again, 5 ms at first, 5 s
-// at most. One pod's failure is that pod's alone.
+// Order for one pod: namespace and routing prepared, ztunnel told and its answer awaited, then
+// capture switched on, then the annotation. So a running pod is never captured before somebody
+// serves it, and a new one does not start before it is captured. What fails is undone and tried
+// again, 5 ms at first, 5 s at most. One pod's failure is that pod's alone.
 //
 // Owner: the node's main. Thread: one. Blocks for as long as ztunnel takes to answer, 5 s at most.
 #pragma once
@@ -46,11 +46,13 @@ class Enroller {
  public:
   Enroller(EnrollerOptions options, Dataplane& dataplane, zds::Server& zds, Annotator& annotator);
 
-  // Takes up what an earlier agent enrolled, and clears what it left half done. Once, before the rest.
+  // Takes up what an earlier agent enrolled, and clears what it left half done. Once, before the
+  // rest.
   absl::Status Restore();
   // Every pod of this node by uid, as its source has it now. Others are un-enrolled.
   void SetPods(const std::map<std::string, PodSpec>& pods);
-  // A sandbox was made. NotFound: the source does not know the pod (yet). Ok: enrolled, or not to be.
+  // A sandbox was made. NotFound: the source does not know the pod (yet). Ok: enrolled, or not to
+  // be.
   absl::Status OnCniAdd(const CniEvent& event);
   // Retries what is due and looks for changed addresses. Returns when to come again.
   absl::Duration Tick();

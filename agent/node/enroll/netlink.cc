@@ -40,7 +40,8 @@ absl::Status NetlinkRequest::Send(std::string_view what, int tolerated) const {
   if (!fd) return Errno(errno, "{}: netlink socket", what);
   std::vector<char> message = buffer_;
   reinterpret_cast<nlmsghdr*>(message.data())->nlmsg_len = static_cast<uint32_t>(message.size());
-  if (::send(fd.get(), message.data(), message.size(), 0) < 0) return Errno(errno, "{}: send", what);
+  if (::send(fd.get(), message.data(), message.size(), 0) < 0)
+    return Errno(errno, "{}: send", what);
   alignas(nlmsghdr) char reply[8192];
   const ssize_t n = ::recv(fd.get(), reply, sizeof(reply), 0);
   if (n < 0) return Errno(errno, "{}: receive", what);

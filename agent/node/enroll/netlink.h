@@ -1,7 +1,7 @@
 // One question to the kernel's routing tables: a request is built, sent, and its answer awaited.
 //
-// Owner and thread: the caller, inside the network namespace in question. Never blocks for long: the
-// kernel answers in the call.
+// Owner and thread: the caller, inside the network namespace in question. Never blocks for long:
+// the kernel answers in the call.
 #pragma once
 
 #include <absl/status/status.h>

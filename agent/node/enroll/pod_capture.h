@@ -1,8 +1,9 @@
 // One pod's namespace in the kernel: routing, maps and the inbound program, step by step.
 //
-// Prepare: the namespace is known, so the daemon's listeners are learned; the pod's traffic is untouched.
-// Activate: from here on its traffic belongs to the mesh. Idempotent; also brings changed addresses and
-// flags. Release: everything undone; what has gone with the namespace is no error.
+// Prepare: the namespace is known, so the daemon's listeners are learned; the pod's traffic is
+// untouched. Activate: from here on its traffic belongs to the mesh. Idempotent; also brings
+// changed addresses and flags. Release: everything undone; what has gone with the namespace is no
+// error.
 //
 // Owner and thread: the enroller.
 #pragma once

@@ -53,7 +53,8 @@ NetlinkRequest Route(uint16_t type, uint16_t flags, uint8_t family) {
 
 absl::Status WriteSysctl(const char* path, const char* value) {
   UniqueFd fd(::open(path, O_WRONLY | O_CLOEXEC));
-  if (!fd || ::write(fd.get(), value, std::strlen(value)) < 0) return Errno(errno, "write {}", path);
+  if (!fd || ::write(fd.get(), value, std::strlen(value)) < 0)
+    return Errno(errno, "write {}", path);
   return absl::OkStatus();
 }
 
@@ -65,8 +66,10 @@ bool HasIpv6() {
 }
 
 absl::Status AddFamily(uint8_t family) {
-  RETURN_IF_ERROR(Route(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, family).Send("add the pod's local route"));
-  return Rule(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, family).Send("add the pod's routing rule", EEXIST);
+  RETURN_IF_ERROR(
+      Route(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, family).Send("add the pod's local route"));
+  return Rule(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, family)
+      .Send("add the pod's routing rule", EEXIST);
 }
 
 absl::Status RemoveFamily(uint8_t family) {

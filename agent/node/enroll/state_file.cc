@@ -26,7 +26,8 @@ absl::StatusOr<SavedPod> ParsePod(const Json& json) {
   pod.service_account = k8s::StringMember(json, "serviceAccount");
   pod.netns_path = k8s::StringMember(json, "netns");
   const std::string cookie = k8s::StringMember(json, "cookie");
-  const auto [end, error] = std::from_chars(cookie.data(), cookie.data() + cookie.size(), pod.cookie);
+  const auto [end, error] =
+      std::from_chars(cookie.data(), cookie.data() + cookie.size(), pod.cookie);
   if (pod.uid.empty() || pod.netns_path.empty() || error != std::errc() ||
       end != cookie.data() + cookie.size()) {
     return Invalid("state: pod {}/{} lacks its uid, netns or cookie", pod.ns, pod.name);
@@ -35,7 +36,9 @@ absl::StatusOr<SavedPod> ParsePod(const Json& json) {
   if (ips == nullptr) return pod;
   for (const Json& value : ips->list_value().values()) {
     const auto ip = IpAddress::Parse(value.string_value());
-    if (!ip) return Invalid("state: pod {}/{}: \"{}\" is no address", pod.ns, pod.name, value.string_value());
+    if (!ip)
+      return Invalid("state: pod {}/{}: \"{}\" is no address", pod.ns, pod.name,
+                     value.string_value());
     pod.ips.push_back(*ip);
   }
   return pod;
@@ -88,7 +91,8 @@ absl::Status SaveState(const std::string& path, const std::vector<SavedPod>& pod
 
 absl::Status WriteFile(const std::string& path, std::string_view text) {
   const std::filesystem::path target(path);
-  const std::string temporary = (target.parent_path() / ("." + target.filename().string() + ".tmp")).string();
+  const std::string temporary =
+      (target.parent_path() / ("." + target.filename().string() + ".tmp")).string();
   {
     UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
     if (!fd) return Errno(errno, "create {}", temporary);

@@ -1,5 +1,5 @@
-// The pods of this node that the agent has enrolled, on disk, so that a restarted agent knows what is
-// pinned in the kernel. Written before a pod's capture begins and after it ended.
+// The pods of this node that the agent has enrolled, on disk, so that a restarted agent knows what
+// is pinned in the kernel. Written before a pod's capture begins and after it ended.
 #pragma once
 
 #include <absl/status/statusor.h>

@@ -23,7 +23,8 @@ TEST(StateFile, KeepsEveryFieldAndAll64BitsOfTheCookie) {
 }
 
 TEST(StateFile, RefusesWhatItDidNotWrite) {
-  for (const char* text : {"", "{}", R"({"pods":[{"uid":"u"}]})", R"({"pods":[{"uid":"u","netns":"/n","cookie":"x"}]})"}) {
+  for (const char* text : {"", "{}", R"({"pods":[{"uid":"u"}]})",
+                           R"({"pods":[{"uid":"u","netns":"/n","cookie":"x"}]})"}) {
     EXPECT_FALSE(ParseState(text).ok()) << text;
   }
 }

@@ -27,7 +27,8 @@ class LibServer : public HttpServer {
 
   void Serve(const std::vector<Route>& routes) {
     for (const Route& route : routes) {
-      auto handle = [handler = route.handler](const httplib::Request& request, httplib::Response& response) {
+      auto handle = [handler = route.handler](const httplib::Request& request,
+                                              httplib::Response& response) {
         const HttpReply reply = handler(request.body);
         response.status = reply.status;
         response.set_content(reply.body, reply.content_type);
@@ -68,7 +69,8 @@ class LibServer : public HttpServer {
     thread_ = std::thread([this] {
       try {
         server_.listen_after_bind();
-      } catch (const std::exception&) {  // a handler's own errors are answers; nothing is left to tell
+      } catch (
+          const std::exception&) {  // a handler's own errors are answers; nothing is left to tell
       }
     });
     while (!server_.is_running()) std::this_thread::yield();

@@ -1,4 +1,5 @@
-// A small HTTP server on a unix socket (or a TCP address): the CNI socket, the admin socket, metrics.
+// A small HTTP server on a unix socket (or a TCP address): the CNI socket, the admin socket,
+// metrics.
 //
 // Owner: whoever listens. Handlers run on the server's own threads (at most 4 at a time), must be
 // thread-safe and may block. The destructor ends the server and removes the socket file.

@@ -17,11 +17,14 @@ std::string Ask(const std::string& path, const std::string& request) {
   sockaddr_un address = {};
   address.sun_family = AF_UNIX;
   std::strncpy(address.sun_path, path.c_str(), sizeof(address.sun_path) - 1);
-  if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) return "no server";
-  EXPECT_EQ(::send(fd.get(), request.data(), request.size(), 0), static_cast<ssize_t>(request.size()));
+  if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0)
+    return "no server";
+  EXPECT_EQ(::send(fd.get(), request.data(), request.size(), 0),
+            static_cast<ssize_t>(request.size()));
   std::string answer;
   char buffer[4096];
-  for (ssize_t n; (n = ::recv(fd.get(), buffer, sizeof(buffer), 0)) > 0;) answer.append(buffer, static_cast<size_t>(n));
+  for (ssize_t n; (n = ::recv(fd.get(), buffer, sizeof(buffer), 0)) > 0;)
+    answer.append(buffer, static_cast<size_t>(n));
   return answer;
 }
 
@@ -31,14 +34,19 @@ TEST(HttpServer, AnswersOnAUnixSocketAndRemovesIt) {
   const std::string path = std::string(dir) + "/s.sock";
   {
     auto server = HttpServer::Listen(
-        path, {{"GET", "/healthz", [](const std::string&) { return HttpReply{.status = 200, .body = "ok"}; }},
-               {"POST", "/cmdadd", [](const std::string& body) { return HttpReply{.status = 503, .body = "no " + body}; }}});
+        path, {{"GET", "/healthz",
+                [](const std::string&) { return HttpReply{.status = 200, .body = "ok"}; }},
+               {"POST", "/cmdadd", [](const std::string& body) {
+                  return HttpReply{.status = 503, .body = "no " + body};
+                }}});
     ASSERT_TRUE(server.ok()) << server.status();
-    const std::string get = Ask(path, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    const std::string get =
+        Ask(path, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     EXPECT_NE(get.find("200"), std::string::npos) << get;
     EXPECT_NE(get.find("\r\n\r\nok"), std::string::npos) << get;
-    const std::string post =
-        Ask(path, "POST /cmdadd HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 3\r\n\r\npod");
+    const std::string post = Ask(
+        path,
+        "POST /cmdadd HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 3\r\n\r\npod");
     EXPECT_NE(post.find("503"), std::string::npos) << post;
     EXPECT_NE(post.find("no pod"), std::string::npos) << post;
   }

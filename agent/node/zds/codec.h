@@ -1,5 +1,5 @@
-// The packets of the pod hand-over (proto/zds.proto), from the agent's side. Pure functions; what comes
-// from the socket is foreign.
+// The packets of the pod hand-over (proto/zds.proto), from the agent's side. Pure functions; what
+// comes from the socket is foreign.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -29,7 +29,8 @@ std::string SnapshotSent();
 
 // The proxy's first packet: a version that this agent speaks.
 absl::Status CheckHello(std::string_view packet);
-// The proxy's answer: Ok, or Aborted with the proxy's own words; InvalidArgument when it is no answer.
+// The proxy's answer: Ok, or Aborted with the proxy's own words; InvalidArgument when it is no
+// answer.
 absl::Status CheckAck(std::string_view packet);
 
 }  // namespace mesh::node::zds

@@ -71,7 +71,8 @@ absl::Status Connection::Ask(const std::string& packet, int fd) {
     std::memcpy(CMSG_DATA(header), &fd, sizeof(fd));
   }
   if (!WaitFor(fd_.get(), POLLOUT, deadline_)) {
-    return DeadlineExceeded("ztunnel did not take a packet within {}", absl::FormatDuration(deadline_));
+    return DeadlineExceeded("ztunnel did not take a packet within {}",
+                            absl::FormatDuration(deadline_));
   }
   if (::sendmsg(fd_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
     return Broken(Errno(errno, "write to ztunnel"));

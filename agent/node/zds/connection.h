@@ -24,8 +24,9 @@ class Connection {
 
   // The first packet; called when the descriptor is readable.
   absl::Status ReadHello();
-  // Sends with at most one descriptor (-1: none) and waits for the answer. Aborted: the proxy refused,
-  // the connection is fine. DeadlineExceeded: no answer; the connection is kept. Anything else ends it.
+  // Sends with at most one descriptor (-1: none) and waits for the answer. Aborted: the proxy
+  // refused, the connection is fine. DeadlineExceeded: no answer; the connection is kept. Anything
+  // else ends it.
   absl::Status Ask(const std::string& packet, int fd = -1);
   // The descriptor is readable with nothing asked: gone, or speaking out of turn.
   void OnUnasked();

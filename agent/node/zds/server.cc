@@ -46,7 +46,8 @@ absl::StatusOr<UniqueFd> ListenOn(const std::string& path) {
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
     return Errno(errno, "bind {}", path);
   }
-  if (::listen(fd.get(), static_cast<int>(kMaxConnections)) != 0) return Errno(errno, "listen on {}", path);
+  if (::listen(fd.get(), static_cast<int>(kMaxConnections)) != 0)
+    return Errno(errno, "listen on {}", path);
   return fd;
 }
 
@@ -101,8 +102,9 @@ absl::Status Server::Impl::Tell(Peer& peer, const HeldPod& pod) {
 }
 
 absl::Status Server::Impl::AddNow(const HeldPod& pod) {
-  const auto newest = std::find_if(peers.rbegin(), peers.rend(),
-                                   [](const Peer& peer) { return peer.greeted && peer.connection.alive(); });
+  const auto newest = std::find_if(peers.rbegin(), peers.rend(), [](const Peer& peer) {
+    return peer.greeted && peer.connection.alive();
+  });
   if (newest == peers.rend()) return Unavailable("no ztunnel is connected");
   const absl::Status status = Tell(*newest, pod);
   return absl::IsDeadlineExceeded(status) ? Unavailable("{}", MessageOf(status)) : status;
@@ -113,7 +115,8 @@ absl::Status Server::Impl::RemoveNow(const std::string& uid) {
   ASSIGN_OR_RETURN(const std::string packet, Del(uid));
   for (Peer& peer : peers) {
     if (!peer.greeted || !peer.connection.alive()) continue;
-    if (const absl::Status status = peer.connection.Ask(packet); !status.ok() && first.ok()) first = status;
+    if (const absl::Status status = peer.connection.Ask(packet); !status.ok() && first.ok())
+      first = status;
   }
   return first;
 }
@@ -186,7 +189,8 @@ void Server::Impl::Loop() {
     for (const Peer& peer : peers) {
       fds.push_back({.fd = peer.connection.fd(), .events = POLLIN, .revents = 0});
     }
-    const bool unsettled = std::ranges::any_of(peers, [](const Peer& peer) { return !peer.greeted; });
+    const bool unsettled =
+        std::ranges::any_of(peers, [](const Peer& peer) { return !peer.greeted; });
     ::poll(fds.data(), fds.size(), !accepting ? 50 : unsettled ? 500 : -1);
     uint64_t drained;
     [[maybe_unused]] const ssize_t n = ::read(wake.get(), &drained, sizeof(drained));

@@ -1,11 +1,12 @@
-// The agent's end of the pod hand-over: listens on a unix socket, gives each ztunnel that connects the
-// snapshot of this node's pods, then what changes, one packet at a time, each waiting for its answer.
+// The agent's end of the pod hand-over: listens on a unix socket, gives each ztunnel that connects
+// the snapshot of this node's pods, then what changes, one packet at a time, each waiting for its
+// answer.
 //
-// A ztunnel being replaced stays connected beside its successor: new pods go to the newest, deletions to
-// all. At most 8 are connected; a further one is refused. New connections: 5 a second.
+// A ztunnel being replaced stays connected beside its successor: new pods go to the newest,
+// deletions to all. At most 8 are connected; a further one is refused. New connections: 5 a second.
 //
-// Owner: the node's main, which calls Hold, Add and Remove from one thread. The server has a thread of
-// its own; observers run on it and may not call back into the server.
+// Owner: the node's main, which calls Hold, Add and Remove from one thread. The server has a thread
+// of its own; observers run on it and may not call back into the server.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -41,8 +42,9 @@ class Server {
 
   // The pod is in every snapshot from now on; nothing is sent.
   void Hold(HeldPod pod);
-  // Hold(), and tells the newest ztunnel. Waits for its answer, at most some 5 s. Unavailable: nobody is
-  // connected, or no answer came; Aborted: refused, in ztunnel's words. The pod stays held.
+  // Hold(), and tells the newest ztunnel. Waits for its answer, at most some 5 s. Unavailable:
+  // nobody is connected, or no answer came; Aborted: refused, in ztunnel's words. The pod stays
+  // held.
   absl::Status Add(HeldPod pod);
   // No longer held; tells all. Ok when nobody is connected.
   absl::Status Remove(const std::string& uid);

@@ -37,7 +37,9 @@ class FakeZtunnel {
     hello.set_version(version);
     Send(hello.SerializeAsString());
   }
-  void Send(const std::string& packet) { ::send(fd_.get(), packet.data(), packet.size(), MSG_NOSIGNAL); }
+  void Send(const std::string& packet) {
+    ::send(fd_.get(), packet.data(), packet.size(), MSG_NOSIGNAL);
+  }
   void Ack(const std::string& error = "") {
     WorkloadResponse response;
     response.mutable_ack()->set_error(error);
@@ -73,8 +75,9 @@ class FakeZtunnel {
     EXPECT_EQ(request.payload_case(), kind) << request.DebugString();
     EXPECT_EQ(got, fds);
     Ack(error);
-    return request.has_add() ? request.add().uid()
-           : request.has_del() ? request.del().uid() : request.keep().uid();
+    return request.has_add()   ? request.add().uid()
+           : request.has_del() ? request.del().uid()
+                               : request.keep().uid();
   }
 
  private:
@@ -87,10 +90,12 @@ class ZdsServer : public testing::Test {
     char dir[] = "/tmp/mesh-zds-XXXXXX";
     ASSERT_NE(::mkdtemp(dir), nullptr);
     dir_ = dir;
-    auto server = Server::Listen(path(), {.on_snapshot_ack = [this](const std::string& uid, const absl::Status& status) {
-                                            acks_.push_back(uid + (status.ok() ? " ok" : " failed"));
-                                          },
-                                          .on_connections = [](int) {}});
+    auto server =
+        Server::Listen(path(), {.on_snapshot_ack =
+                                    [this](const std::string& uid, const absl::Status& status) {
+                                      acks_.push_back(uid + (status.ok() ? " ok" : " failed"));
+                                    },
+                                .on_connections = [](int) {}});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     auto netns = Netns::Current();
@@ -103,7 +108,8 @@ class ZdsServer : public testing::Test {
   }
   std::string path() const { return dir_ + "/zds.sock"; }
   HeldPod Pod(const std::string& uid) const {
-    return {.info = {.uid = uid, .name = "n-" + uid, .ns = "shop", .service_account = "sa"}, .netns = netns_};
+    return {.info = {.uid = uid, .name = "n-" + uid, .ns = "shop", .service_account = "sa"},
+            .netns = netns_};
   }
   void WaitConnected(int n) const {
     for (int i = 0; i < 200 && server_->connected() != n; ++i) ::usleep(20'000);
@@ -197,7 +203,8 @@ TEST_F(ZdsServer, ClosesOnABadHelloAndOnUnaskedSpeech) {
 }
 
 TEST(ZdsCodec, APodWithNamesBeyondThePacketIsRefused) {
-  EXPECT_FALSE(Add({.uid = "u", .name = std::string(2000, 'x'), .ns = "n", .service_account = "s"}).ok());
+  EXPECT_FALSE(
+      Add({.uid = "u", .name = std::string(2000, 'x'), .ns = "n", .service_account = "s"}).ok());
 }
 
 }  // namespace

@@ -43,7 +43,8 @@ absl::StatusOr<HttpAnswer> Http(const HttpRequest& request) {
   if (request.method == "POST") curl_easy_setopt(handle, CURLOPT_HTTPHEADER, headers.get());
   const CURLcode code = curl_easy_perform(handle);
   if (code != CURLE_OK) {
-    return Unavailable("{} {}{}: {}", request.method, request.unix_socket, request.url, curl_easy_strerror(code));
+    const std::string& where = request.unix_socket.empty() ? request.url : request.unix_socket;
+    return Unavailable("{}: {}", where, curl_easy_strerror(code));
   }
   long status = 0;
   curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);

@@ -137,6 +137,9 @@ int Up(const Context& context, const UpOptions& options) {
   config.ipv6 = options.ipv6;
   config.mesh = options.mesh;
   config.bin_dir = options.bin_dir.empty() ? local::SelfDir() : std::filesystem::absolute(options.bin_dir).string();
+  // A mesh whose runtime was killed is built again as it was.
+  const auto before = Config::Load(layout);
+  if (before.ok() && options.manifest_dirs.empty()) config.manifest_dirs = before->manifest_dirs;
   for (const std::string& dir : options.manifest_dirs) {
     if (!std::filesystem::is_directory(dir)) {
       PrintErr(fmt::format("meshctl: --manifests {}: no such folder", dir));
@@ -152,7 +155,7 @@ int Up(const Context& context, const UpOptions& options) {
   if (status.ok()) {
     std::vector<std::string> dirs = config.manifest_dirs;
     dirs.push_back(layout.manifests());
-    config.nodes = ChooseNodes(options, dirs);
+    config.nodes = before.ok() && !before->nodes.empty() && options.nodes == 0 ? before->nodes : ChooseNodes(options, dirs);
     if (config.nodes.size() > 100) status = Invalid("{} nodes: 100 at most", config.nodes.size());
   }
   if (status.ok()) status = config.Save(layout);

@@ -47,7 +47,8 @@ absl::Status Enrol(const std::string& socket, const std::string& body) {
                                      .timeout = absl::Seconds(6)});
   if (!answer.ok()) return Unavailable("the node's agent does not answer ({})", MessageOf(answer.status()));
   if (answer->code == 200) return absl::OkStatus();
-  return Unavailable("the node's agent refused (HTTP {}): {}", answer->code, answer->body);
+  const std::string_view reason = std::string_view(answer->body).substr(0, answer->body.find('\n'));
+  return Unavailable("the node's agent refused (HTTP {}): {}", answer->code, reason);
 }
 
 }  // namespace

@@ -59,9 +59,8 @@ TeardownReport Teardown(const Layout& layout, bool keep_files) {
   const auto cgroup = MeshCgroup::Find(layout.name);
 
   if (const int pid = RuntimePid(layout); pid > 0 && pid != ::getpid()) {
-    ::kill(pid, SIGTERM);  // it must not start again what we end
-    for (int i = 0; i < 150 && ProcessAlive(pid); ++i) ::usleep(20'000);
-    if (ProcessAlive(pid)) ::kill(pid, SIGKILL);
+    ::kill(pid, SIGKILL);  // it must not start again what we end, and keeps nothing that has to be saved
+    for (int i = 0; i < 100 && RuntimePid(layout) > 0; ++i) ::usleep(10'000);
     ++report.processes;
   }
   if (cgroup.ok() && Exists(cgroup->base)) {

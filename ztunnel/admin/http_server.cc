@@ -156,7 +156,10 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string&
         // The socket is gone; what is waiting for this server sees it refused.
       }
     });
-    while (!server.is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    // stop() means nothing to a server that does not run yet.
+    for (int i = 0; i < 1000 && !server.is_running(); ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
     return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
   } catch (const std::exception& e) {
     return Internal("listen on {} port {}: {}", address, port, e.what());

@@ -35,7 +35,7 @@ using HttpHandler = std::function<HttpResponse(const HttpRequest&)>;
 
 class HttpServer {
  public:
-  static constexpr int kThreads = 4;
+  static constexpr int kThreads = 2;
   static constexpr size_t kMaxWaiting = 64;
 
   // Listens on `address` (IPv4 or IPv6; "::" takes both families) and serves until destroyed.

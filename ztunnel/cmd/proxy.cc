@@ -106,7 +106,7 @@ absl::Status Proxy::StartServers() {
   admin::AdminSources sources;
   sources.config_dump = [this] { return DumpConfig(); };
   sources.quit = [this] { main_.Post([this] { BeginDrain("quitquitquit"); }); };
-  sources.initial_log_levels = settings_.log_level;
+  sources.initial_log_levels = LogLevels();
   const admin::HttpHandler admin_handler = admin::AdminHandler(std::move(sources));
   const bool ipv6 = settings_.tunnel.ipv6;
   struct Listener {

@@ -117,6 +117,7 @@ struct Dataplane::Impl {
   absl::Status AttachDaemon();
   absl::Status AttachProber();
   absl::Status ReattachPods();
+  absl::Status DropUnknownLinks();
 };
 
 absl::Status Dataplane::Impl::Load() {
@@ -203,6 +204,15 @@ absl::Status Dataplane::Impl::ReattachPods() {
   return absl::OkStatus();
 }
 
+// Programs of an earlier version that this one does not have.
+absl::Status Dataplane::Impl::DropUnknownLinks() {
+  for (const std::string& name : Names(dir + "/links")) {
+    if (bpf_object__find_program_by_name(skeleton->obj, name.c_str()) != nullptr) continue;
+    RETURN_IF_ERROR(Unpin(dir + "/links/" + name));
+  }
+  return absl::OkStatus();
+}
+
 Dataplane::Dataplane(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Dataplane::~Dataplane() = default;
 
@@ -216,6 +226,7 @@ absl::StatusOr<std::unique_ptr<Dataplane>> Dataplane::Open(DataplaneOptions opti
   RETURN_IF_ERROR(impl->AttachProber());
   RETURN_IF_ERROR(impl->ReattachPods());
   RETURN_IF_ERROR(impl->AttachNode());
+  RETURN_IF_ERROR(impl->DropUnknownLinks());
   if (!impl->adopted) {
     const std::string live = LiveDir(impl->options.bpf_dir);
     if (::rename(impl->dir.c_str(), live.c_str()) != 0) {

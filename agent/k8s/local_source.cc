@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <google/protobuf/util/message_differencer.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
@@ -236,6 +237,10 @@ void LocalSource::Rebuild(const std::set<Key>& dirty, std::vector<Event>& events
     }
     if (problems.empty()) object_problems_.erase(key);
     if (!object) continue;  // the last good version stays
+    if (known != objects_.end() && google::protobuf::util::MessageDifferencer::Equals(
+                                       known->second.message(), object->message())) {
+      continue;  // written again, nothing new
+    }
     events.push_back({false, *object});
     objects_.insert_or_assign(key, *std::move(object));
   }

@@ -106,6 +106,13 @@ TEST_F(LocalSourceTest, BadFileKeepsTheLastGoodVersionAndSaysWhere) {
   EXPECT_EQ(source_->problems()[0].object, "Pod shop/a");
 }
 
+TEST_F(LocalSourceTest, TheSameWrittenAgainIsNoChange) {
+  Write("manifests/pod.yaml", kPod);
+  EXPECT_EQ(Poll().size(), 1u);
+  Write("manifests/pod.yaml", std::string("# a comment\n") + kPod);
+  EXPECT_TRUE(Poll().empty());
+}
+
 TEST_F(LocalSourceTest, HiddenAndForeignFilesAreIgnored) {
   Write("manifests/.hidden.yaml", kPod);
   Write("manifests/readme.md", kPod);

@@ -12,7 +12,10 @@
 namespace mesh::controller {
 namespace {
 
+// How far back a certificate begins. Clients renew at half of the whole span, so of a short lifetime it
+// is a small part: else they would renew at once and for ever.
 constexpr absl::Duration kClockSkew = absl::Minutes(2);
+absl::Duration SkewFor(absl::Duration lifetime) { return std::min(kClockSkew, lifetime / 10); }
 
 std::string CertText(X509* cert) {
   BioPtr bio(BIO_new(BIO_s_mem()));
@@ -192,7 +195,7 @@ absl::StatusOr<CertPtr> CertificateAuthority::MakeLeaf(EVP_PKEY* key, const std:
   X509_set_issuer_name(cert.get(), X509_get_subject_name(cert_.get()));
   X509_set_pubkey(cert.get(), key);
   const absl::Time now = absl::Now();
-  SetTime(X509_getm_notBefore(cert.get()), now - kClockSkew);
+  SetTime(X509_getm_notBefore(cert.get()), now - SkewFor(lifetime));
   SetTime(X509_getm_notAfter(cert.get()), std::min(now + lifetime, not_after_));
   RETURN_IF_ERROR(AddExtension(cert.get(), cert_.get(), NID_key_usage,
                                "critical,digitalSignature,keyEncipherment"));

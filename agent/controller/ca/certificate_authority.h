@@ -38,7 +38,8 @@ class CertificateAuthority {
 
   // A workload's certificate: the key is the request's, the SAN is `spiffe_id` and nothing of the
   // request's names. `lifetime` of zero or less is the default; above the maximum is refused; beyond the
-  // CA's own end is cut there. NotBefore is two minutes ago, for clocks that differ.
+  // CA's own end is cut there. NotBefore is two minutes ago (less for lifetimes under 20 minutes), for
+  // clocks that differ.
   absl::StatusOr<IssuedCertificate> Sign(const std::string& csr_pem, const std::string& spiffe_id,
                                          absl::Duration lifetime) const;
 

@@ -84,12 +84,14 @@ std::vector<ResourceChange> Compiler::Apply(const std::vector<k8s::Event>& event
     settings_ = WithMeshConfig(flags_, mesh_config_.get(), settings_problem_);
     MarkEverything(dirty);
   }
+  for (const Key& key : dirty.keys) {  // policies first: pods list those that came to be
+    if (key.kind == Kind::kAuthorizationPolicy) CompileAuthorization(key);
+  }
   for (const Key& key : dirty.keys) {
     switch (key.kind) {
       case Kind::kPod: CompilePod(key); break;
       case Kind::kService: CompileService(key); break;
       case Kind::kEndpointSlice: CompileSlice(key); break;
-      case Kind::kAuthorizationPolicy: CompileAuthorization(key); break;
       case Kind::kPeerAuthentication: CompilePeerAuthentication(key); break;
       default: break;
     }
@@ -274,7 +276,8 @@ std::vector<std::string> Compiler::PolicyKeysFor(const api::Pod& pod) const {
     for (const auto& [name, policy] : policies->second) {
       const auto& selector = policy->spec().selector().match_labels();
       if (selector.empty() || !k8s::Matches(selector, labels)) continue;
-      if (TranslateAuthorization(*policy, settings_).authorization) keys.insert(space + "/" + name);
+      // Not those that are for waypoints, or not enforced.
+      if (const std::string key = space + "/" + name; authorizations_.count(key) != 0) keys.insert(key);
     }
   }
   std::vector<std::string> result(keys.begin(), keys.end());

@@ -95,6 +95,12 @@ TEST(Yaml, BadDocumentLeavesItsNeighboursAlone) {
   EXPECT_EQ(documents[2].LineOf("d"), 6);
 }
 
+TEST(Yaml, TextMustBeUtf8) {
+  EXPECT_TRUE(ReadYaml("a: \xc3\xa9\n")[0].status.ok());
+  EXPECT_FALSE(ReadYaml("a: \xff\n")[0].status.ok());
+  EXPECT_FALSE(ReadYaml("a: '\xed\xa0\x80'\n")[0].status.ok());
+}
+
 TEST(Yaml, ExpandingAliasesIsBounded) {
   std::string text = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n";
   for (int i = 1; i < 9; ++i) {

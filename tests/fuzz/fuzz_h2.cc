@@ -1,4 +1,5 @@
-// Bytes of a tunnel's peer, after TLS: the first byte says which side we are and how the rest is cut.
+// Bytes of a tunnel's peer, after TLS: the first byte says which side we are and how the rest is
+// cut.
 #include <cstdint>
 #include <cstring>
 #include <map>

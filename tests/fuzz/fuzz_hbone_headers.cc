@@ -1,4 +1,5 @@
-// What a tunnel's peer writes into :authority, baggage and forwarded: one input, read as each of them.
+// What a tunnel's peer writes into :authority, baggage and forwarded: one input, read as each of
+// them.
 #include <cstdint>
 #include <string>
 

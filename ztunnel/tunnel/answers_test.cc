@@ -1,5 +1,5 @@
-// What a peer is answered, request by request: the recorded answers of Istio's ztunnel, except where we
-// are stricter and say so.
+// What a peer is answered, request by request: the recorded answers of Istio's ztunnel, except
+// where we are stricter and say so.
 #include <gtest/gtest.h>
 
 #include "ztunnel/base/async/task_set.h"
@@ -30,10 +30,12 @@ struct Probe final : h2::StreamHandler {
   bool closed = false;
 };
 
-base::Task<void> Ask(base::EventLoop& loop, hbone::Pool& pool, hbone::PoolKey key, h2::Headers headers,
-                     std::string& status, std::string& baggage, std::atomic<bool>& done) {
+base::Task<void> Ask(base::EventLoop& loop, hbone::Pool& pool, hbone::PoolKey key,
+                     h2::Headers headers, std::string& status, std::string& baggage,
+                     std::atomic<bool>& done) {
   Probe probe(loop);
-  absl::StatusOr<hbone::OpenedStream> stream = co_await pool.Open(std::move(key), std::move(headers), probe);
+  absl::StatusOr<hbone::OpenedStream> stream =
+      co_await pool.Open(std::move(key), std::move(headers), probe);
   if (!stream.ok()) {
     status = stream.status().ToString();
   } else {
@@ -64,8 +66,10 @@ class AnswersTest : public TunnelTest {
     OnLoop([&] {
       pool = std::make_unique<hbone::Pool>(loop_, buffers, *manager_, client_pod_->netns.get(),
                                            hbone::Pool::Options{});
-      const hbone::PoolKey key{client_pod_->Identity(), {server_pod_->Identity()},
-                               {*IpAddress::Parse(kServerIp), 15008}, std::nullopt};
+      const hbone::PoolKey key{client_pod_->Identity(),
+                               {server_pod_->Identity()},
+                               {*IpAddress::Parse(kServerIp), 15008},
+                               std::nullopt};
       tasks.Start(Ask(loop_, *pool, key, headers, status, baggage_, done));
     });
     while (!done) std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -85,11 +89,12 @@ TEST_F(AnswersTest, EachRequestItsStatus) {
   const std::string pod = kServerIp + ":";
   EXPECT_EQ(Answer(pod + std::to_string(server_port_)), "200");
   EXPECT_EQ(baggage_,
-            "k8s.cluster.name=Kubernetes,k8s.namespace.name=default,k8s.deployment.name=server,service.name=server");
+            "k8s.cluster.name=Kubernetes,k8s.namespace.name=default,k8s.deployment.name=server,"
+            "service.name=server");
   EXPECT_EQ(Answer("server.default.svc.cluster.local:80"), "200");
   const std::vector<std::pair<std::string, std::string>> cases = {
-      {pod + "7999", "503"},                                  // nobody listens
-      {"10.244.2.21:7000", "400"},                            // another pod
+      {pod + "7999", "503"},        // nobody listens
+      {"10.244.2.21:7000", "400"},  // another pod
       {"127.0.0.1:7000", "400"},
       {kVip + ":80", "400"},
       {"server.default.svc.cluster.local:81", "503"},
@@ -131,6 +136,26 @@ TEST_F(AnswersTest, PolicyIs401) {
   DenyServer();
   Run();
   EXPECT_EQ(Answer(kServerIp + ":" + std::to_string(server_port_)), "401");
+}
+
+TEST_F(AnswersTest, AnApplicationTunnelServesOthersAndIsToldWhom) {
+  Listen(1);
+  Run();
+  istio::workload::Address address;
+  auto& w = *address.mutable_workload();
+  w.set_uid("k//Pod/default/server");
+  w.set_name("server");
+  w.set_namespace_("default");
+  w.set_service_account("server");
+  w.add_addresses(Bytes(kServerIp));
+  w.set_tunnel_protocol(istio::workload::HBONE);
+  w.mutable_application_tunnel()->set_protocol(istio::workload::ApplicationTunnel::PROXY);
+  w.mutable_application_tunnel()->set_port(server_port_);
+  OnLoop([&] {
+    ASSERT_TRUE(store_.UpsertAddress(w.uid(), address).ok());
+    far_->SetState(store_.Publish());
+  });
+  EXPECT_EQ(Answer("10.244.2.21:7000"), "200");
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ struct Config {
   bool ipv6 = true;
   bool reuse_port = true;  // one listener per worker
 
-  std::string network;                // own network
+  std::string network;  // own network
   std::string cluster_id = "Kubernetes";
   std::string trust_domain = "cluster.local";
 
@@ -54,8 +54,8 @@ struct Config {
   int keepalive_retries = 9;
   bool user_timeout = false;
 
-  // Bytes of a tunnel that wait un-sent in the kernel (TCP_NOTSENT_LOWAT): what small messages may have
-  // to wait behind. 0: no cap.
+  // Bytes of a tunnel that wait un-sent in the kernel (TCP_NOTSENT_LOWAT): what small messages may
+  // have to wait behind. 0: no cap.
   uint32_t tunnel_unsent_bytes = 512 << 10;
   std::string tunnel_congestion_control;  // empty: the system's
 

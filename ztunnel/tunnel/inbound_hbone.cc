@@ -1,6 +1,7 @@
 #include "ztunnel/base/async/event.h"
 #include "ztunnel/base/status.h"
 #include "ztunnel/core/hbone/headers.h"
+#include "ztunnel/core/hbone/proxy_protocol.h"
 #include "ztunnel/core/net/connect.h"
 #include "ztunnel/tunnel/serve.h"
 
@@ -23,46 +24,90 @@ Refusal Refuse(const char* status, mesh_reason reason, absl::Status why) {
 uint16_t PortAt(const state::Workload& workload, const state::Service& service, uint16_t port) {
   const auto mine = workload.services.find(service.Key());
   if (mine != workload.services.end()) {
-    if (const auto it = mine->second.find(port); it != mine->second.end() && it->second != 0) return it->second;
+    if (const auto it = mine->second.find(port); it != mine->second.end() && it->second != 0)
+      return it->second;
   }
   const auto it = service.ports.find(port);
   return it == service.ports.end() ? 0 : it->second;
 }
 
-// Only the port is the peer's choice: the connection goes to the pod that it came to.
-Refusal TargetOf(const WorkerCore& core, const state::Workload& workload, const hbone::Authority& authority,
-                 const SocketAddress& local, SocketAddress& target) {
-  target.ip = local.ip;
-  if (const auto* address = std::get_if<SocketAddress>(&authority)) {
-    if (address->ip != local.ip) {
-      return Refuse("400", MESH_REASON_BAD_REQUEST,
-                    Invalid("authority {} is not this pod ({})", address->ToString(), local.ip.ToString()));
-    }
-    target.port = address->port;
-  } else {
-    const auto& name = std::get<hbone::HostPort>(authority);
-    const state::ServiceRef service = core.state->FindServiceByHostname(name.host, workload.ns, workload.ns);
-    if (!service) {
-      return Refuse("503", MESH_REASON_UNKNOWN_DESTINATION, NotFound("service {:?} is not known", name.host));
-    }
-    if (!workload.services.contains(service->Key())) {
-      return Refuse("400", MESH_REASON_BAD_REQUEST,
-                    Invalid("this pod is no endpoint of service {}", service->Key()));
-    }
-    target.port = PortAt(workload, *service, name.port);
-    if (target.port == 0) {
-      return Refuse("503", MESH_REASON_SERVICE_PORT_UNKNOWN,
-                    NotFound("service {} has no port {}", service->Key(), name.port));
-    }
+// Where a request leads. Only the port is the peer's choice: the connection goes to the pod that it
+// came to. A pod with an application tunnel serves others' addresses: it is told which by `asked`.
+struct Target {
+  SocketAddress pod;    // what policy is asked about
+  SocketAddress asked;  // the authority, a service's name as one of its addresses
+};
+
+Refusal OtherPod(const std::string& authority, const SocketAddress& local) {
+  return Refuse("400", MESH_REASON_BAD_REQUEST,
+                Invalid("authority {} is not this pod ({})", authority, local.ip.ToString()));
+}
+
+// An address of the service that a PROXY header can name: of our network and IPv4 first.
+std::optional<IpAddress> VipOf(const state::Service& service, std::string_view network) {
+  std::optional<IpAddress> best;
+  int best_rank = -1;
+  for (const state::NetworkAddress& vip : service.vips) {
+    const int rank = (vip.network == network ? 2 : 0) + (vip.ip.IsV4() ? 1 : 0);
+    if (rank > best_rank) best = vip.ip;
+    best_rank = std::max(best_rank, rank);
   }
-  if (core.IsIllegalPort(target.port)) {
-    return Refuse("503", MESH_REASON_ILLEGAL_PORT, PermissionDenied("port {} is the mesh's own", target.port));
+  return best;
+}
+
+Refusal TargetOfName(const WorkerCore& core, const state::Workload& workload,
+                     const hbone::HostPort& name, Target& target) {
+  const state::ServiceRef service =
+      core.state->FindServiceByHostname(name.host, workload.ns, workload.ns);
+  if (!service) {
+    return Refuse("503", MESH_REASON_UNKNOWN_DESTINATION,
+                  NotFound("service {:?} is not known", name.host));
+  }
+  const auto& tunnel = workload.application_tunnel;
+  if (!tunnel && !workload.services.contains(service->Key())) {
+    return Refuse("400", MESH_REASON_BAD_REQUEST,
+                  Invalid("this pod is no endpoint of service {}", service->Key()));
+  }
+  target.pod.port = PortAt(workload, *service, name.port);
+  if (target.pod.port == 0 && tunnel && tunnel->port != 0) target.pod.port = name.port;
+  if (target.pod.port == 0) {
+    return Refuse("503", MESH_REASON_SERVICE_PORT_UNKNOWN,
+                  NotFound("service {} has no port {}", service->Key(), name.port));
+  }
+  target.asked = {target.pod.ip, name.port};
+  if (!tunnel || !tunnel->proxy_protocol) return {};
+  const std::optional<IpAddress> vip = VipOf(*service, core.config.network);
+  if (!vip) {
+    return Refuse("503", MESH_REASON_UNKNOWN_DESTINATION,
+                  NotFound("service {} has no address to tell the application", service->Key()));
+  }
+  target.asked.ip = *vip;
+  return {};
+}
+
+Refusal TargetOf(const WorkerCore& core, const state::Workload& workload,
+                 const hbone::Authority& authority, const SocketAddress& local, Target& target) {
+  target.pod.ip = local.ip;
+  if (const auto* address = std::get_if<SocketAddress>(&authority)) {
+    if (address->ip != local.ip && !workload.application_tunnel) {
+      return OtherPod(address->ToString(), local);
+    }
+    target.pod.port = address->port;
+    target.asked = *address;
+  } else {
+    Refusal refusal = TargetOfName(core, workload, std::get<hbone::HostPort>(authority), target);
+    if (refusal.status != nullptr) return refusal;
+  }
+  if (core.IsIllegalPort(target.pod.port)) {
+    return Refuse("503", MESH_REASON_ILLEGAL_PORT,
+                  PermissionDenied("port {} is the mesh's own", target.pod.port));
   }
   return {};
 }
 
-telemetry::ConnectionInfo InfoOf(const WorkerCore& core, const PodRuntime& pod, const TunnelRequest& request,
-                                 const state::WorkloadRef& workload, const SocketAddress& target) {
+telemetry::ConnectionInfo InfoOf(const WorkerCore& core, const PodRuntime& pod,
+                                 const TunnelRequest& request, const state::WorkloadRef& workload,
+                                 const SocketAddress& target) {
   telemetry::ConnectionInfo info;
   info.reporter = telemetry::Reporter::kDestination;
   info.src = request.peer;
@@ -84,25 +129,52 @@ telemetry::ConnectionInfo InfoOf(const WorkerCore& core, const PodRuntime& pod, 
   return info;
 }
 
-base::Task<absl::Status> Deliver(WorkerCore& core, PodRuntime& pod, LiveConnection& live, TunnelRelay& relay,
-                                 const state::Workload& workload, SocketAddress source, SocketAddress target) {
+// How the application is reached.
+net::ConnectTarget AppOf(const WorkerCore& core, const PodRuntime& pod,
+                         const state::Workload& workload, const SocketAddress& source,
+                         const Target& target) {
+  const auto& tunnel = workload.application_tunnel;
+  const bool proxy = tunnel && tunnel->proxy_protocol;
   net::ConnectTarget app;
   app.netns = pod.pod->netns.get();
-  app.address = target;
-  if (core.config.original_source && source.ip != target.ip) {
+  app.address = target.pod;
+  if (tunnel && tunnel->port != 0) app.address.port = tunnel->port;
+  if (proxy && core.config.localhost_app_tunnel) {
+    app.address.ip = *IpAddress::Parse(target.pod.ip.IsV4() ? "127.0.0.1" : "::1");
+  } else if (core.config.original_source && source.ip != target.pod.ip) {
     app.source = source.ip;
     app.mark = core.config.packet_mark;
   }
   app.timeout = core.config.connect_timeout;
   app.options = core.AppSocketOptions();
+  return app;
+}
+
+base::Task<absl::Status> Deliver(WorkerCore& core, PodRuntime& pod, LiveConnection& live,
+                                 TunnelRelay& relay, const state::Workload& workload,
+                                 const TunnelRequest& request, const Target& target) {
+  net::ConnectTarget app = AppOf(core, pod, workload, request.peer, target);
+  const SocketAddress address = app.address;
   net::ConnectResult connected = co_await net::Connect(core.loop, std::move(app));
   if (connected.error != 0) {
     relay.Refuse({{":status", "503"}});
-    co_return hbone::ConnectFailure(connected.error, target, false);
+    co_return hbone::ConnectFailure(connected.error, address, false);
   }
   h2::Headers answer = {{":status", "200"}};
-  if (core.config.response_baggage) answer.push_back({"baggage", hbone::FormatBaggage(workload)});
+  if (core.config.response_baggage) {
+    answer.push_back({"baggage", hbone::FormatBaggage(workload)});
+  }
   relay.Respond(answer);
+  if (workload.application_tunnel && workload.application_tunnel->proxy_protocol) {
+    // A new socket takes a few hundred bytes whole.
+    const std::string header =
+        hbone::ProxyProtocolHeader(request.peer, target.asked, request.identity);
+    const net::IoResult written = connected.socket.Write(std::as_bytes(std::span(header)));
+    if (written.bytes != header.size()) {
+      co_return WithReason(Unavailable("the application took no PROXY header"),
+                           MESH_REASON_PEER_RESET);
+    }
+  }
   relay.Start(std::move(connected.socket), Counters{live.record, nullptr});
   co_return co_await live.Run(relay);
 }
@@ -127,33 +199,36 @@ base::Task<void> ServeStream(WorkerCore& core, PodRuntime& pod, TunnelRequest re
     refusal = Refuse("400", MESH_REASON_BAD_REQUEST, authority.status());
   }
   state::WorkloadRef workload;
-  SocketAddress target;
+  Target target;
   if (refusal.status == nullptr) {
     workload = co_await WaitForWorkload(core, pod.pod);
     if (!workload) {
-      refusal = Refuse("503", MESH_REASON_UNKNOWN_DESTINATION,
-                       Unavailable("pod {}/{} is not known to the mesh", pod.pod->ns, pod.pod->name));
+      refusal =
+          Refuse("503", MESH_REASON_UNKNOWN_DESTINATION,
+                 Unavailable("pod {}/{} is not known to the mesh", pod.pod->ns, pod.pod->name));
     } else {
       refusal = TargetOf(core, *workload, *authority, request.local, target);
     }
   }
   if (refusal.status != nullptr) {
     relay->Refuse({{":status", refusal.status}});
-    core.metrics.EarlyFailure(telemetry::Direction::kInbound, request.peer, request.local, refusal.why);
+    core.metrics.EarlyFailure(telemetry::Direction::kInbound, request.peer, request.local,
+                              refusal.why);
     co_return;
   }
 
-  live.info.original_dst = live.info.actual_dst = target;
+  live.info.original_dst = live.info.actual_dst = target.pod;
   const state::MeshStateRef state = core.state;
-  telemetry::ConnectionRecord record = core.metrics.Open(InfoOf(core, pod, request, workload, target));
+  telemetry::ConnectionRecord record =
+      core.metrics.Open(InfoOf(core, pod, request, workload, target.pod));
   live.record = &record;
-  live.subject =
-      LiveConnection::Subject{workload, {request.identity, request.peer.ip, target.ip, target.port}};
+  live.subject = LiveConnection::Subject{
+      workload, {request.identity, request.peer.ip, target.pod.ip, target.pod.port}};
   absl::Status status = CheckPolicy(*state, *live.subject);
   if (!status.ok()) {
     relay->Refuse({{":status", "401"}});
   } else {
-    status = co_await Deliver(core, pod, live, *relay, *workload, request.peer, target);
+    status = co_await Deliver(core, pod, live, *relay, *workload, request, target);
   }
   live.record = nullptr;
   record.Finish(status);

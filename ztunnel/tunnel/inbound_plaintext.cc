@@ -8,8 +8,8 @@ namespace {
 
 using telemetry::WithReason;
 
-base::Task<absl::Status> Deliver(WorkerCore& core, PodRuntime& pod, LiveConnection& live, net::Socket& client,
-                                 SocketAddress source, SocketAddress wanted) {
+base::Task<absl::Status> Deliver(WorkerCore& core, PodRuntime& pod, LiveConnection& live,
+                                 net::Socket& client, SocketAddress source, SocketAddress wanted) {
   net::ConnectTarget app;
   app.netns = pod.pod->netns.get();
   app.address = wanted;
@@ -41,14 +41,16 @@ base::Task<void> ServePlaintext(WorkerCore& core, PodRuntime& pod, net::Socket c
 
   absl::Status status;
   if (core.IsIllegalPort(wanted.port)) {
-    status = WithReason(PermissionDenied("port {} is the mesh's own", wanted.port), MESH_REASON_ILLEGAL_PORT);
+    status = WithReason(PermissionDenied("port {} is the mesh's own", wanted.port),
+                        MESH_REASON_ILLEGAL_PORT);
   }
   state::WorkloadRef workload;
   if (status.ok()) {
     workload = co_await WaitForWorkload(core, pod.pod);
     if (!workload) {
-      status = WithReason(Unavailable("pod {}/{} is not known to the mesh", pod.pod->ns, pod.pod->name),
-                          MESH_REASON_UNKNOWN_DESTINATION);
+      status =
+          WithReason(Unavailable("pod {}/{} is not known to the mesh", pod.pod->ns, pod.pod->name),
+                     MESH_REASON_UNKNOWN_DESTINATION);
     }
   }
   if (!status.ok()) {
@@ -68,7 +70,8 @@ base::Task<void> ServePlaintext(WorkerCore& core, PodRuntime& pod, net::Socket c
   info.pod_uid = pod.pod->uid;
   telemetry::ConnectionRecord record = core.metrics.Open(std::move(info));
   live.record = &record;
-  live.subject = LiveConnection::Subject{workload, {std::nullopt, source.ip, wanted.ip, wanted.port}};
+  live.subject =
+      LiveConnection::Subject{workload, {std::nullopt, source.ip, wanted.ip, wanted.port}};
   status = CheckPolicy(*state, *live.subject);
   if (status.ok()) status = co_await Deliver(core, pod, live, client, source, wanted);
   live.record = nullptr;

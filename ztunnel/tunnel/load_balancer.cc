@@ -94,7 +94,8 @@ Rank RankOf(const std::vector<Scope>& preference, const state::Workload& client,
 absl::StatusOr<Choice> ChooseEndpoint(const LoadBalanceInput& in, absl::BitGenRef random) {
   const state::Service& service = in.service;
   const bool declared = service.ports.contains(in.port);
-  const auto ranked = service.lb_mode == state::LbMode::kStrict || service.lb_mode == state::LbMode::kFailover;
+  const auto ranked =
+      service.lb_mode == state::LbMode::kStrict || service.lb_mode == state::LbMode::kFailover;
   std::vector<std::pair<const state::Endpoint*, uint16_t>> usable;
   uint64_t total = 0;
   int best = 0;
@@ -123,8 +124,9 @@ absl::StatusOr<Choice> ChooseEndpoint(const LoadBalanceInput& in, absl::BitGenRe
                                  MESH_REASON_SERVICE_PORT_UNKNOWN);
   }
   if (total == 0) {
-    return telemetry::WithReason(Unavailable("service {} has no endpoint for port {}", service.Key(), in.port),
-                                 MESH_REASON_NO_HEALTHY_ENDPOINT);
+    return telemetry::WithReason(
+        Unavailable("service {} has no endpoint for port {}", service.Key(), in.port),
+        MESH_REASON_NO_HEALTHY_ENDPOINT);
   }
   uint64_t at = absl::Uniform<uint64_t>(random, 0, total);
   for (const auto& [endpoint, port] : usable) {

@@ -11,7 +11,8 @@ namespace {
 
 using telemetry::WithReason;
 
-// A tunnel that a peer closed at the moment we used it is no reason to fail: once more on a new one.
+// A tunnel that a peer closed at the moment we used it is no reason to fail: once more on a new
+// one.
 constexpr int kAttempts = 2;
 
 // What one outbound connection is made of once it is known where it goes.
@@ -37,15 +38,16 @@ telemetry::ConnectionInfo InfoOf(const WorkerCore&, const PodRuntime& pod, const
   const bool proved = tunnel || out.local != nullptr;
   if (proved) info.source_identity = pod.pod->Identity();
   info.destination = out.route.destination;
-  if (proved && out.route.destination) info.destination_identity = out.route.destination->Identity();
+  if (proved && out.route.destination)
+    info.destination_identity = out.route.destination->Identity();
   info.destination_service = out.route.service;
   info.mutual_tls = proved;
   info.pod_uid = pod.pod->uid;
   return info;
 }
 
-base::Task<absl::Status> Plain(WorkerCore& core, PodRuntime& pod, LiveConnection& live, net::Socket& client,
-                               SocketAddress to) {
+base::Task<absl::Status> Plain(WorkerCore& core, PodRuntime& pod, LiveConnection& live,
+                               net::Socket& client, SocketAddress to) {
   net::ConnectTarget target;
   target.netns = pod.pod->netns.get();
   target.address = to;
@@ -59,10 +61,10 @@ base::Task<absl::Status> Plain(WorkerCore& core, PodRuntime& pod, LiveConnection
   co_return co_await live.Run(relay);
 }
 
-// Both pods are this process's: the destination's policy is asked here with the source's identity, and
-// the bytes never leave the kernel, so nothing is encrypted.
-base::Task<absl::Status> SameNode(WorkerCore& core, PodRuntime& pod, LiveConnection& live, net::Socket& client,
-                                  const Outbound& out) {
+// Both pods are this process's: the destination's policy is asked here with the source's identity,
+// and the bytes never leave the kernel, so nothing is encrypted.
+base::Task<absl::Status> SameNode(WorkerCore& core, PodRuntime& pod, LiveConnection& live,
+                                  net::Socket& client, const Outbound& out) {
   const SocketAddress target = out.route.target;
   const PodRef& destination = out.local;
   live.subject = LiveConnection::Subject{
@@ -71,14 +73,16 @@ base::Task<absl::Status> SameNode(WorkerCore& core, PodRuntime& pod, LiveConnect
   telemetry::ConnectionInfo info = InfoOf(core, pod, out);
   info.reporter = telemetry::Reporter::kDestination;
   info.original_dst = target;
-  info.destination_service = out.route.service ? out.route.service
-                                               : GuessService(*out.state, *out.route.destination, target.port, "");
+  info.destination_service =
+      out.route.service ? out.route.service
+                        : GuessService(*out.state, *out.route.destination, target.port, "");
   info.pod_uid = destination->uid;
   telemetry::ConnectionRecord record = core.metrics.Open(std::move(info));
 
   absl::Status status = CheckPolicy(*out.state, *live.subject);
   if (status.ok() && core.IsIllegalPort(target.port)) {
-    status = WithReason(PermissionDenied("port {} is the mesh's own", target.port), MESH_REASON_ILLEGAL_PORT);
+    status = WithReason(PermissionDenied("port {} is the mesh's own", target.port),
+                        MESH_REASON_ILLEGAL_PORT);
   }
   if (status.ok()) {
     net::ConnectTarget app;
@@ -106,21 +110,25 @@ base::Task<absl::Status> SameNode(WorkerCore& core, PodRuntime& pod, LiveConnect
 
 absl::Status Refused(const TunnelRelay& relay) {
   if (relay.status_code().empty()) {
-    return WithReason(Unavailable("the tunnel's stream ended before an answer (HTTP/2 error {})", relay.close_code()),
+    return WithReason(Unavailable("the tunnel's stream ended before an answer (HTTP/2 error {})",
+                                  relay.close_code()),
                       MESH_REASON_TUNNEL_REFUSED);
   }
-  return WithReason(Unavailable("the far end refused the tunnel with status {}", relay.status_code()),
-                    MESH_REASON_TUNNEL_REFUSED);
+  return WithReason(
+      Unavailable("the far end refused the tunnel with status {}", relay.status_code()),
+      MESH_REASON_TUNNEL_REFUSED);
 }
 
-base::Task<absl::Status> Tunnelled(WorkerCore& core, PodRuntime& pod, LiveConnection& live, net::Socket& client,
-                                   const Outbound& out) {
-  const hbone::PoolKey key{pod.pod->Identity(), out.route.accepted, out.route.next_hop, std::nullopt};
+base::Task<absl::Status> Tunnelled(WorkerCore& core, PodRuntime& pod, LiveConnection& live,
+                                   net::Socket& client, const Outbound& out) {
+  const hbone::PoolKey key{pod.pod->Identity(), out.route.accepted, out.route.next_hop,
+                           std::nullopt};
   const h2::Headers headers = {
       {":method", "CONNECT"},
       {":authority", out.route.authority},
       {"baggage", hbone::FormatBaggage(*out.source)},
-      {"forwarded", hbone::FormatForwarded(out.client, out.route.service ? out.route.service->hostname : "")},
+      {"forwarded",
+       hbone::FormatForwarded(out.client, out.route.service ? out.route.service->hostname : "")},
       {"traceparent", hbone::MakeTraceparent()},
   };
   for (int attempt = 1;; ++attempt) {
@@ -129,9 +137,11 @@ base::Task<absl::Status> Tunnelled(WorkerCore& core, PodRuntime& pod, LiveConnec
     if (!opened.ok()) co_return opened.status();
     relay.Bind(*opened->connection, opened->id);
     // The far end answers when its application did: its own deadline comes first.
-    const bool answered = co_await relay.Answered().Wait(core.config.connect_timeout + absl::Seconds(5));
+    const bool answered =
+        co_await relay.Answered().Wait(core.config.connect_timeout + absl::Seconds(5));
     if (!answered) {
-      co_return WithReason(DeadlineExceeded("no answer to the tunnel request"), MESH_REASON_CONNECT_TIMEOUT);
+      co_return WithReason(DeadlineExceeded("no answer to the tunnel request"),
+                           MESH_REASON_CONNECT_TIMEOUT);
     }
     if (relay.status_code() == "200") {
       relay.Start(std::move(client), Counters{live.record, nullptr});
@@ -143,15 +153,17 @@ base::Task<absl::Status> Tunnelled(WorkerCore& core, PodRuntime& pod, LiveConnec
   }
 }
 
-base::Task<absl::Status> Proxy(WorkerCore& core, PodRuntime& pod, LiveConnection& live, net::Socket& client,
-                               const Outbound& out) {
+base::Task<absl::Status> Proxy(WorkerCore& core, PodRuntime& pod, LiveConnection& live,
+                               net::Socket& client, const Outbound& out) {
   if (out.local) co_return co_await SameNode(core, pod, live, client, out);
-  if (out.route.kind == Route::Kind::kHbone) co_return co_await Tunnelled(core, pod, live, client, out);
+  if (out.route.kind == Route::Kind::kHbone)
+    co_return co_await Tunnelled(core, pod, live, client, out);
   co_return co_await Plain(core, pod, live, client, out.route.next_hop);
 }
 
 // Fills `out`; an error means that no context is known and nothing was counted.
-base::Task<absl::Status> Prepare(WorkerCore& core, PodRuntime& pod, const net::Socket& client, Outbound& out) {
+base::Task<absl::Status> Prepare(WorkerCore& core, PodRuntime& pod, const net::Socket& client,
+                                 Outbound& out) {
   out.client = client.PeerAddress().value_or(SocketAddress());
   const std::optional<SocketAddress> wanted = core.config.original_destination(client);
   if (!wanted) {
@@ -160,13 +172,15 @@ base::Task<absl::Status> Prepare(WorkerCore& core, PodRuntime& pod, const net::S
   }
   out.wanted = *wanted;
   if (wanted->ip.IsLoopback() && core.IsIllegalPort(wanted->port)) {
-    co_return WithReason(FailedPrecondition("destination {} is the proxy itself", wanted->ToString()),
-                         MESH_REASON_LOOP);
+    co_return WithReason(
+        FailedPrecondition("destination {} is the proxy itself", wanted->ToString()),
+        MESH_REASON_LOOP);
   }
   out.source = co_await WaitForWorkload(core, pod.pod);
   if (!out.source) {
-    co_return WithReason(Unavailable("pod {}/{} is not known to the mesh", pod.pod->ns, pod.pod->name),
-                         MESH_REASON_UNKNOWN_SOURCE);
+    co_return WithReason(
+        Unavailable("pod {}/{} is not known to the mesh", pod.pod->ns, pod.pod->name),
+        MESH_REASON_UNKNOWN_SOURCE);
   }
   out.state = core.state;
   // Capture rewrites the destination to loopback, and with it the source that the kernel picks.
@@ -174,16 +188,19 @@ base::Task<absl::Status> Prepare(WorkerCore& core, PodRuntime& pod, const net::S
     if (const auto ip = AddressFor(*out.source, out.wanted.ip)) out.client.ip = *ip;
   }
   absl::StatusOr<Route> route = ResolveOutbound(
-      {*out.state, *out.source, out.wanted, core.config.network, core.config.hbone_port}, core.random);
+      {*out.state, *out.source, out.wanted, core.config.network, core.config.hbone_port},
+      core.random);
   if (!route.ok()) {
     // The service is known all the same: such failures are counted with it.
     out.route.next_hop = out.wanted;
-    out.route.service = out.state->FindServiceByVip(core.config.network, out.wanted.ip, out.source->ns);
+    out.route.service =
+        out.state->FindServiceByVip(core.config.network, out.wanted.ip, out.source->ns);
     co_return route.status();
   }
   out.route = *std::move(route);
   const state::WorkloadRef& destination = out.route.destination;
-  if (destination && !out.route.via_waypoint && !core.config.force_encryption && !destination->application_tunnel) {
+  if (destination && !out.route.via_waypoint && !core.config.force_encryption &&
+      !destination->application_tunnel) {
     out.local = core.FindLocalPod(*destination);
   }
   if (out.local) {

@@ -1,7 +1,7 @@
 // Copies between two sockets: pass-through, inbound plain text, and both ends on this node.
 //
-// Bytes go through the worker's shared buffer; a direction owns memory (256 KiB at most) only while its
-// receiver is blocked, and its sender is not read then.
+// Bytes go through the worker's shared buffer; a direction owns memory (256 KiB at most) only while
+// its receiver is blocked, and its sender is not read then.
 #pragma once
 
 #include "ztunnel/core/net/buffer.h"
@@ -12,8 +12,8 @@ namespace mesh::tunnel {
 
 class PlainRelay final : public Relay {
  public:
-  PlainRelay(base::EventLoop& loop, net::SharedBuffers& buffers, net::Socket client, net::Socket server,
-             Counters counters);
+  PlainRelay(base::EventLoop& loop, net::SharedBuffers& buffers, net::Socket client,
+             net::Socket server, Counters counters);
   ~PlainRelay() override;
 
   void Start();
@@ -24,11 +24,11 @@ class PlainRelay final : public Relay {
     void OnEvents(uint32_t events) override { relay->OnSide(*this, events); }
     PlainRelay* relay = nullptr;
     net::Socket socket;
-    net::Buffer pending;     // to be written here
-    bool readable = true;    // until a read says otherwise
-    bool hangup = false;     // the end is near: read until it is seen
-    bool ended = false;      // has sent all it will
-    bool shut = false;       // has been told that the other ended
+    net::Buffer pending;   // to be written here
+    bool readable = true;  // until a read says otherwise
+    bool hangup = false;   // the end is near: read until it is seen
+    bool ended = false;    // has sent all it will
+    bool shut = false;     // has been told that the other ended
   };
   void OnSide(Side& side, uint32_t events);
   void Pump(Side& from, Side& to);

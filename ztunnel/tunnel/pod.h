@@ -32,8 +32,8 @@ struct ActiveConnection {
   SocketAddress src;
   SocketAddress original_dst;
   SocketAddress actual_dst;
-  bool hbone = false;     // bytes travel in a tunnel
-  std::string authority;  // of the tunnel's stream; empty without
+  bool hbone = false;           // bytes travel in a tunnel
+  std::string authority;        // of the tunnel's stream; empty without
   uint64_t received_bytes = 0;  // client to server
   uint64_t sent_bytes = 0;      // server to client
 };

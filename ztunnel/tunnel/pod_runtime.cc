@@ -28,15 +28,17 @@ hbone::Pool::Options PoolOptions(const WorkerCore& core) {
 }  // namespace
 
 PodRuntime::PodRuntime(WorkerCore& c, PodRef p)
-    : core(c), pod(std::move(p)), pool(c.loop, c.buffers, c.certificates, pod->netns.get(), PoolOptions(c)) {}
+    : core(c),
+      pod(std::move(p)),
+      pool(c.loop, c.buffers, c.certificates, pod->netns.get(), PoolOptions(c)) {}
 
 PodRuntime::~PodRuntime() {
   tasks_.CancelAll();
   core.loop.CancelDefer(*this);
 }
 
-absl::Status PodRuntime::ListenOn(std::optional<net::Listener>& listener, uint16_t port, bool transparent,
-                                  Serve serve) {
+absl::Status PodRuntime::ListenOn(std::optional<net::Listener>& listener, uint16_t port,
+                                  bool transparent, Serve serve) {
   net::ListenOptions options;
   options.port = port;
   options.ipv6 = core.config.ipv6;
@@ -50,17 +52,20 @@ absl::Status PodRuntime::ListenOn(std::optional<net::Listener>& listener, uint16
 
 absl::Status PodRuntime::Listen() {
   const std::string what = "listen in pod " + pod->ns + "/" + pod->name;
-  RETURN_IF_ERROR(WithContext(ListenOn(outbound_, core.config.outbound_port, false, ServeOutbound), what));
   RETURN_IF_ERROR(
-      WithContext(ListenOn(plaintext_, core.config.inbound_plaintext_port, true, ServePlaintext), what));
+      WithContext(ListenOn(outbound_, core.config.outbound_port, false, ServeOutbound), what));
+  RETURN_IF_ERROR(WithContext(
+      ListenOn(plaintext_, core.config.inbound_plaintext_port, true, ServePlaintext), what));
   return WithContext(ListenOn(hbone_, core.config.hbone_port, false, ServeTunnel), what);
 }
 
 void PodRuntime::Accept(net::Socket socket, Serve serve) {
-  if (live.size() >= core.config.max_connections_per_pod || tunnels_.size() >= core.config.max_tunnels_per_pod) {
+  if (live.size() >= core.config.max_connections_per_pod ||
+      tunnels_.size() >= core.config.max_tunnels_per_pod) {
     core.metrics.EarlyFailure(
         serve == ServeOutbound ? telemetry::Direction::kOutbound : telemetry::Direction::kInbound,
-        socket.PeerAddress().value_or(SocketAddress()), socket.LocalAddress().value_or(SocketAddress()),
+        socket.PeerAddress().value_or(SocketAddress()),
+        socket.LocalAddress().value_or(SocketAddress()),
         telemetry::WithReason(ResourceExhausted("{} connections of this pod are open", live.size()),
                               MESH_REASON_LIMIT));
     socket.Reset();
@@ -84,7 +89,8 @@ bool PodRuntime::Idle() const {
 }
 
 void PodRuntime::AddTunnel(net::Socket socket, std::unique_ptr<tls::Session> tls) {
-  tunnels_.push_back(std::make_unique<ServerTunnel>(core, *this, std::move(socket), std::move(tls)));
+  tunnels_.push_back(
+      std::make_unique<ServerTunnel>(core, *this, std::move(socket), std::move(tls)));
   ServerTunnel& tunnel = *tunnels_.back();
   tunnel.connection().Start();
   if (draining_) tunnel.connection().Drain();

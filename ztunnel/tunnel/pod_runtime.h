@@ -37,7 +37,8 @@ class PodRuntime final : public base::Deferred {
 
  private:
   using Serve = base::Task<void> (*)(WorkerCore&, PodRuntime&, net::Socket);
-  absl::Status ListenOn(std::optional<net::Listener>& listener, uint16_t port, bool transparent, Serve serve);
+  absl::Status ListenOn(std::optional<net::Listener>& listener, uint16_t port, bool transparent,
+                        Serve serve);
   void Accept(net::Socket socket, Serve serve);
   void RunDeferred() override;
 

@@ -1,7 +1,7 @@
 // Carries bytes of one application connection both ways until both directions have ended.
 //
-// Half-closes and resets are passed on as they were. Done() is set once; result() is OK when both sides
-// ended as they wanted. Owner: the task that serves the connection. Thread: the loop's.
+// Half-closes and resets are passed on as they were. Done() is set once; result() is OK when both
+// sides ended as they wanted. Owner: the task that serves the connection. Thread: the loop's.
 #pragma once
 
 #include <absl/status/status.h>
@@ -39,7 +39,8 @@ class Relay {
 // Who hears of carried bytes; either may be null.
 struct Counters {
   telemetry::ConnectionRecord* first = nullptr;
-  telemetry::ConnectionRecord* second = nullptr;  // same node: the destination's record beside the source's
+  telemetry::ConnectionRecord* second =
+      nullptr;  // same node: the destination's record beside the source's
 
   void ToServer(uint64_t bytes) {
     if (first != nullptr) first->AddReceived(bytes);

@@ -12,7 +12,8 @@ namespace {
 using state::GatewayAddress;
 using telemetry::WithReason;
 
-std::vector<identity::Identity> Accepted(const state::Service* service, const state::Workload& workload) {
+std::vector<identity::Identity> Accepted(const state::Service* service,
+                                         const state::Workload& workload) {
   std::vector<identity::Identity> accepted;
   if (service != nullptr) {
     for (const std::string& name : service->subject_alt_names) {
@@ -41,13 +42,14 @@ absl::Status NoWaypoint(const GatewayAddress& gateway, std::string_view why) {
 }
 
 absl::Status OtherNetwork(const state::Workload& workload) {
-  return WithReason(Unavailable("{} is on network {:?}: tunnels through its gateway are not supported",
-                                workload.uid, workload.network),
-                    MESH_REASON_CONNECT_UNREACHABLE);
+  return WithReason(
+      Unavailable("{} is on network {:?}: tunnels through its gateway are not supported",
+                  workload.uid, workload.network),
+      MESH_REASON_CONNECT_UNREACHABLE);
 }
 
-absl::StatusOr<Route> ToWaypoint(const RouteInput& in, const GatewayAddress& gateway, state::ServiceRef asked,
-                                 absl::BitGenRef random) {
+absl::StatusOr<Route> ToWaypoint(const RouteInput& in, const GatewayAddress& gateway,
+                                 state::ServiceRef asked, absl::BitGenRef random) {
   state::MeshState::AddressHit hit;
   IpAddress wanted = in.destination.ip;
   if (const auto* name = std::get_if<state::NamespacedHostname>(&gateway.destination)) {
@@ -57,8 +59,14 @@ absl::StatusOr<Route> ToWaypoint(const RouteInput& in, const GatewayAddress& gat
     hit = in.state.FindByAddress(address.network, address.ip);
     wanted = address.ip;
   }
-  Route route{.kind = Route::Kind::kHbone, .next_hop = {}, .target = {}, .authority = {}, .accepted = {},
-              .via_waypoint = true, .destination = nullptr, .service = std::move(asked)};
+  Route route{.kind = Route::Kind::kHbone,
+              .next_hop = {},
+              .target = {},
+              .authority = {},
+              .accepted = {},
+              .via_waypoint = true,
+              .destination = nullptr,
+              .service = std::move(asked)};
   Choice choice;
   if (const auto* service = std::get_if<state::ServiceRef>(&hit)) {
     const uint16_t port = gateway.hbone_port != 0 ? gateway.hbone_port : in.hbone_port;
@@ -68,7 +76,8 @@ absl::StatusOr<Route> ToWaypoint(const RouteInput& in, const GatewayAddress& gat
     choice = *std::move(chosen);
     route.accepted = Accepted(service->get(), *choice.workload);
   } else if (const auto* workload = std::get_if<state::WorkloadRef>(&hit)) {
-    choice = {*workload, std::nullopt, gateway.hbone_port != 0 ? gateway.hbone_port : in.hbone_port};
+    choice = {*workload, std::nullopt,
+              gateway.hbone_port != 0 ? gateway.hbone_port : in.hbone_port};
     for (const IpAddress& ip : (*workload)->addresses) {
       if (!choice.address || ip.IsV4() == wanted.IsV4()) choice.address = ip;
     }
@@ -111,17 +120,22 @@ Route Passthrough(const RouteInput& in, state::ServiceRef service) {
   return route;
 }
 
-absl::StatusOr<Route> ToService(const RouteInput& in, const state::ServiceRef& service, absl::BitGenRef random) {
+absl::StatusOr<Route> ToService(const RouteInput& in, const state::ServiceRef& service,
+                                absl::BitGenRef random) {
   const std::optional<GatewayAddress> waypoint = WaypointOf(*service, random);
-  if (waypoint && !IsGateway(in.source, *waypoint)) return ToWaypoint(in, *waypoint, service, random);
+  if (waypoint && !IsGateway(in.source, *waypoint))
+    return ToWaypoint(in, *waypoint, service, random);
   if (service->lb_mode == state::LbMode::kPassthrough) return Passthrough(in, service);
-  const LoadBalanceInput balance{in.state, *service, in.destination.port, in.source, in.destination.ip, false};
+  const LoadBalanceInput balance{in.state,  *service,          in.destination.port,
+                                 in.source, in.destination.ip, false};
   ASSIGN_OR_RETURN(Choice choice, ChooseEndpoint(balance, random));
   if (choice.workload->network != in.network) return OtherNetwork(*choice.workload);
   if (!choice.address) {
-    return WithReason(Unavailable("endpoint {} of service {} is known by hostname only ({}), which is not supported",
-                                  choice.workload->uid, service->Key(), choice.workload->hostname),
-                      MESH_REASON_CONNECT_UNREACHABLE);
+    return WithReason(
+        Unavailable(
+            "endpoint {} of service {} is known by hostname only ({}), which is not supported",
+            choice.workload->uid, service->Key(), choice.workload->hostname),
+        MESH_REASON_CONNECT_UNREACHABLE);
   }
   return ToWorkload(in, choice.workload, {*choice.address, choice.port}, service);
 }
@@ -131,11 +145,13 @@ absl::StatusOr<Route> ToService(const RouteInput& in, const state::ServiceRef& s
 bool IsGateway(const state::Workload& workload, const GatewayAddress& gateway) {
   if (const auto* name = std::get_if<state::NamespacedHostname>(&gateway.destination)) {
     return workload.services.contains(name->ToString()) ||
-           (!workload.hostname.empty() && workload.ns == name->ns && workload.hostname == name->hostname);
+           (!workload.hostname.empty() && workload.ns == name->ns &&
+            workload.hostname == name->hostname);
   }
   const auto& address = std::get<state::NetworkAddress>(gateway.destination);
   return workload.network == address.network &&
-         std::find(workload.addresses.begin(), workload.addresses.end(), address.ip) != workload.addresses.end();
+         std::find(workload.addresses.begin(), workload.addresses.end(), address.ip) !=
+             workload.addresses.end();
 }
 
 absl::StatusOr<Route> ResolveOutbound(const RouteInput& in, absl::BitGenRef random) {
@@ -144,7 +160,8 @@ absl::StatusOr<Route> ResolveOutbound(const RouteInput& in, absl::BitGenRef rand
   }
   if (auto workload = in.state.FindWorkload(in.network, in.destination.ip)) {
     const auto& waypoint = workload->waypoint;
-    if (waypoint && !IsGateway(in.source, *waypoint)) return ToWaypoint(in, *waypoint, nullptr, random);
+    if (waypoint && !IsGateway(in.source, *waypoint))
+      return ToWaypoint(in, *waypoint, nullptr, random);
     return ToWorkload(in, workload, in.destination, nullptr);
   }
   return Passthrough(in, nullptr);

@@ -24,8 +24,9 @@ struct Route {
   std::string authority;
   std::vector<identity::Identity> accepted;
   bool via_waypoint = false;
-  state::WorkloadRef destination;  // of the next hop (the waypoint, when through one); null: unknown
-  state::ServiceRef service;       // what was asked for; null when it was no service
+  state::WorkloadRef
+      destination;            // of the next hop (the waypoint, when through one); null: unknown
+  state::ServiceRef service;  // what was asked for; null when it was no service
 };
 
 struct RouteInput {

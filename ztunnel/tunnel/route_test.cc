@@ -28,8 +28,8 @@ class RouteTest : public testing::Test {
     w.set_tunnel_protocol(istio::workload::HBONE);
     return w;
   }
-  istio::workload::Service& Service(const std::string& name, const std::string& vip, uint32_t port = 80,
-                                    uint32_t target = 8080) {
+  istio::workload::Service& Service(const std::string& name, const std::string& vip,
+                                    uint32_t port = 80, uint32_t target = 8080) {
     const std::string host = name + ".default.svc.cluster.local";
     auto& s = *addresses_["default/" + host].mutable_service();
     s.set_name(name);
@@ -43,7 +43,8 @@ class RouteTest : public testing::Test {
   }
   static void Join(istio::workload::Workload& w, const std::string& service, uint32_t port = 80,
                    uint32_t target = 8080) {
-    auto& p = *(*w.mutable_services())["default/" + service + ".default.svc.cluster.local"].add_ports();
+    auto& p =
+        *(*w.mutable_services())["default/" + service + ".default.svc.cluster.local"].add_ports();
     p.set_service_port(port);
     p.set_target_port(target);
   }
@@ -60,7 +61,8 @@ class RouteTest : public testing::Test {
     }
     state_ = store_.Publish();
     source_ = state_->FindWorkloadByUid("k//Pod/default/client");
-    return ResolveOutbound({*state_, *source_, *SocketAddress::Parse(to), network_, 15008}, random_);
+    return ResolveOutbound({*state_, *source_, *SocketAddress::Parse(to), network_, 15008},
+                           random_);
   }
   mesh_reason Reason(const std::string& to) { return telemetry::ReasonOf(Resolve(to).status()); }
 

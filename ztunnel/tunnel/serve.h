@@ -15,7 +15,7 @@ base::Task<void> ServeTunnel(WorkerCore& core, PodRuntime& pod, net::Socket clie
 // One stream of such a tunnel.
 struct TunnelRequest {
   h2::Headers headers;
-  SocketAddress peer;   // of the tunnel's TCP connection
+  SocketAddress peer;  // of the tunnel's TCP connection
   SocketAddress local;
   identity::Identity identity;  // proved by TLS
 };

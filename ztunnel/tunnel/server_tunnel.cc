@@ -28,9 +28,11 @@ ServerTunnel::ServerTunnel(WorkerCore& core, PodRuntime& pod, net::Socket socket
       pod_(pod),
       peer_(socket.PeerAddress().value_or(SocketAddress())),
       local_(socket.LocalAddress().value_or(SocketAddress())),
-      connection_(core.loop, core.buffers, std::move(socket), std::move(tls), Options(core.config), *this) {}
+      connection_(core.loop, core.buffers, std::move(socket), std::move(tls), Options(core.config),
+                  *this) {}
 
-h2::StreamHandler* ServerTunnel::OnRequest(hbone::Connection& connection, int32_t stream, h2::Headers headers) {
+h2::StreamHandler* ServerTunnel::OnRequest(hbone::Connection& connection, int32_t stream,
+                                           h2::Headers headers) {
   if (pod_.live.size() >= core_.config.max_connections_per_pod) {
     connection.RespondAndEnd(stream, {{":status", "503"}});
     return nullptr;
@@ -52,8 +54,8 @@ void ServerTunnel::OnClosed(hbone::Connection&, const absl::Status& status) {
 
 base::Task<void> ServeTunnel(WorkerCore& core, PodRuntime& pod, net::Socket client) {
   client.Apply(core.TunnelSocketOptions());
-  absl::StatusOr<identity::CertificateRef> certificate =
-      co_await hbone::GetCertificate(core.loop, core.certificates, pod.pod->Identity(), core.config.handshake_timeout);
+  absl::StatusOr<identity::CertificateRef> certificate = co_await hbone::GetCertificate(
+      core.loop, core.certificates, pod.pod->Identity(), core.config.handshake_timeout);
   absl::StatusOr<std::unique_ptr<tls::Session>> tls(nullptr);
   absl::Status status = certificate.status();
   mesh_reason reason = MESH_REASON_NO_CERTIFICATE;
@@ -63,7 +65,8 @@ base::Task<void> ServeTunnel(WorkerCore& core, PodRuntime& pod, net::Socket clie
     reason = MESH_REASON_TLS_FAILURE;
   }
   if (!status.ok()) {
-    core.metrics.EarlyFailure(telemetry::Direction::kInbound, client.PeerAddress().value_or(SocketAddress()),
+    core.metrics.EarlyFailure(telemetry::Direction::kInbound,
+                              client.PeerAddress().value_or(SocketAddress()),
                               client.LocalAddress().value_or(SocketAddress()),
                               telemetry::WithReason(std::move(status), reason));
     client.Reset();

@@ -10,13 +10,15 @@ namespace mesh::tunnel {
 
 class ServerTunnel final : public hbone::Connection::Owner {
  public:
-  ServerTunnel(WorkerCore& core, PodRuntime& pod, net::Socket socket, std::unique_ptr<tls::Session> tls);
+  ServerTunnel(WorkerCore& core, PodRuntime& pod, net::Socket socket,
+               std::unique_ptr<tls::Session> tls);
 
   hbone::Connection& connection() { return connection_; }
 
  private:
   void OnOpen(hbone::Connection&) override { opened_ = true; }
-  h2::StreamHandler* OnRequest(hbone::Connection& connection, int32_t stream, h2::Headers headers) override;
+  h2::StreamHandler* OnRequest(hbone::Connection& connection, int32_t stream,
+                               h2::Headers headers) override;
   void OnClosed(hbone::Connection& connection, const absl::Status& status) override;
 
   WorkerCore& core_;

@@ -1,5 +1,5 @@
-// For tests: two workers of two nodes (or one of one), real sockets in real namespaces, certificates of
-// a local authority. Needs root.
+// For tests: two workers of two nodes (or one of one), real sockets in real namespaces,
+// certificates of a local authority. Needs root.
 #pragma once
 
 #include <arpa/inet.h>
@@ -24,7 +24,9 @@ inline const std::string kClientIp6 = "fd00:89:77::1";
 inline const std::string kServerIp6 = "fd00:89:77::2";
 inline const std::string kVip = "10.96.77.7";
 
-inline int Shell(const std::string& command) { return system((command + " >/dev/null 2>&1").c_str()); }
+inline int Shell(const std::string& command) {
+  return system((command + " >/dev/null 2>&1").c_str());
+}
 
 inline std::string Bytes(std::string_view ip) { return IpAddress::Parse(ip)->ToBytes(); }
 
@@ -39,8 +41,10 @@ struct Wire {
     const std::pair<std::string, std::string> sides[] = {{a, kClientIp}, {b, kServerIp}};
     for (const auto& [ns, ip] : sides) {
       ok = ok && Shell("ip -n " + ns + " addr add " + ip + "/24 dev eth0") == 0 &&
-           Shell("ip -n " + ns + " addr add " + (ns == a ? kClientIp6 : kServerIp6) + "/64 dev eth0 nodad") == 0 &&
-           Shell("ip -n " + ns + " link set eth0 up") == 0 && Shell("ip -n " + ns + " link set lo up") == 0;
+           Shell("ip -n " + ns + " addr add " + (ns == a ? kClientIp6 : kServerIp6) +
+                 "/64 dev eth0 nodad") == 0 &&
+           Shell("ip -n " + ns + " link set eth0 up") == 0 &&
+           Shell("ip -n " + ns + " link set lo up") == 0;
     }
   }
   ~Wire() {
@@ -54,7 +58,8 @@ inline UniqueFd Blocking(const Netns& netns, const SocketAddress& to) {
     UniqueFd s(socket(to.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_storage storage{};
     const socklen_t length = to.ToSockaddr(storage, to.family());
-    if (connect(s.get(), reinterpret_cast<sockaddr*>(&storage), length) != 0) return Errno(errno, "connect");
+    if (connect(s.get(), reinterpret_cast<sockaddr*>(&storage), length) != 0)
+      return Errno(errno, "connect");
     return s;
   });
   EXPECT_TRUE(fd.ok()) << fd.status();
@@ -74,13 +79,14 @@ class TunnelTest : public testing::Test {
     server_pod_ = MakePod("server", wire_->b);
     config_.original_source = false;
     config_.workload_wait = absl::Milliseconds(200);
-    config_.original_destination = [this](const net::Socket& socket) -> std::optional<SocketAddress> {
+    config_.original_destination =
+        [this](const net::Socket& socket) -> std::optional<SocketAddress> {
       const auto local = socket.LocalAddress();
       if (local && local->port == 15001) return wanted_;
       return std::nullopt;
     };
-    manager_ = std::make_unique<identity::CertificateManager>(authority_,
-                                                              identity::CertificateManager::Options{});
+    manager_ = std::make_unique<identity::CertificateManager>(
+        authority_, identity::CertificateManager::Options{});
     manager_->Retain(client_pod_->Identity());
     manager_->Retain(server_pod_->Identity());
   }
@@ -190,18 +196,22 @@ class TunnelTest : public testing::Test {
     const std::string in_pod = "ip netns exec " + wire_->b + " ";
     for (const std::string family : {"-4", "-6"}) {
       ASSERT_EQ(Shell("ip -n " + wire_->b + " " + family + " rule add fwmark 0x539 lookup 100"), 0);
-      ASSERT_EQ(Shell("ip -n " + wire_->b + " " + family + " route add local default dev lo table 100"), 0);
+      ASSERT_EQ(
+          Shell("ip -n " + wire_->b + " " + family + " route add local default dev lo table 100"),
+          0);
     }
     ASSERT_EQ(Shell(in_pod + "sysctl -w net.ipv4.tcp_fwmark_accept=1"), 0);
   }
 
-  // A server in the server's pod: sends each connection's bytes back; with `greeting` it speaks first.
+  // A server in the server's pod: sends each connection's bytes back; with `greeting` it speaks
+  // first.
   void Listen(int connections = 1, std::string greeting = "") {
     auto fd = server_pod_->netns->Run([]() -> absl::StatusOr<UniqueFd> {
       UniqueFd s(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
       sockaddr_in6 any{};
       any.sin6_family = AF_INET6;
-      if (bind(s.get(), reinterpret_cast<sockaddr*>(&any), sizeof any) != 0 || listen(s.get(), 64) != 0) {
+      if (bind(s.get(), reinterpret_cast<sockaddr*>(&any), sizeof any) != 0 ||
+          listen(s.get(), 64) != 0) {
         return Errno(errno, "listen");
       }
       return s;
@@ -218,7 +228,8 @@ class TunnelTest : public testing::Test {
         if (poll(&waiting, 1, 3000) <= 0) break;
         sockaddr_storage from{};
         socklen_t from_length = sizeof from;
-        const int c = accept4(listener.get(), reinterpret_cast<sockaddr*>(&from), &from_length, SOCK_CLOEXEC);
+        const int c =
+            accept4(listener.get(), reinterpret_cast<sockaddr*>(&from), &from_length, SOCK_CLOEXEC);
         server_saw_ = SocketAddress::FromSockaddr(from)->ip.ToString();
         serving.emplace_back([this, c, greeting] {
           if (!greeting.empty()) (void)!write(c, greeting.data(), greeting.size());
@@ -228,7 +239,8 @@ class TunnelTest : public testing::Test {
             if (n < 0) server_saw_reset_ = errno == ECONNRESET;
             if (n <= 0) break;
             for (ssize_t done = 0; done < n;) {
-              const ssize_t w = send(c, buffer.data() + done, static_cast<size_t>(n - done), MSG_NOSIGNAL);
+              const ssize_t w =
+                  send(c, buffer.data() + done, static_cast<size_t>(n - done), MSG_NOSIGNAL);
               if (w <= 0) break;
               done += w;
             }

@@ -143,8 +143,9 @@ void TunnelRelay::OnClosed(uint32_t error_code) {
     return;
   }
   if (started_) DropApp(true);
-  Finish(telemetry::WithReason(Unavailable("the tunnel's stream was reset (HTTP/2 error {})", error_code),
-                               MESH_REASON_PEER_RESET));
+  Finish(telemetry::WithReason(
+      Unavailable("the tunnel's stream was reset (HTTP/2 error {})", error_code),
+      MESH_REASON_PEER_RESET));
 }
 
 void TunnelRelay::EndAppWriting() {

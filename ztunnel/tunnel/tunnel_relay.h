@@ -1,9 +1,9 @@
 // One application connection on one side and one stream of a tunnel on the other.
 //
-// It is the stream's handler from the stream's beginning, before the application's socket is there: what
-// the peer sends early waits within the stream's window. Application bytes are read straight into the
-// tunnel's output, and written from what was decrypted; memory is owned only while the application is
-// blocked, 4 MiB (the stream's window) at most.
+// It is the stream's handler from the stream's beginning, before the application's socket is there:
+// what the peer sends early waits within the stream's window. Application bytes are read straight
+// into the tunnel's output, and written from what was decrypted; memory is owned only while the
+// application is blocked, 4 MiB (the stream's window) at most.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,9 @@ class TunnelRelay final : public Relay, public base::EventHandler, public h2::St
   void Bind(hbone::Connection& connection, int32_t stream);
   // Client side: set when the response came or will not come.
   base::Event& Answered() { return answered_; }
-  const std::string& status_code() const { return status_code_; }  // empty: the stream ended without
+  const std::string& status_code() const {
+    return status_code_;
+  }  // empty: the stream ended without
   const h2::Headers& response() const { return response_; }
   uint32_t close_code() const { return close_code_; }
   bool stream_closed() const { return stream_closed_; }

@@ -243,7 +243,8 @@ TEST_F(TunnelTest, ABlockedApplicationDelaysNobodyAndLosesNothing) {
   std::string sent(64 << 20, 0);
   for (size_t i = 0; i < sent.size(); ++i) sent[i] = static_cast<char>((i * 2654435761u) >> 11);
   size_t taken = 0;
-  for (ssize_t n; (n = send(slow.get(), sent.data() + taken, sent.size() - taken, MSG_NOSIGNAL)) > 0;) {
+  for (ssize_t n;
+       (n = send(slow.get(), sent.data() + taken, sent.size() - taken, MSG_NOSIGNAL)) > 0;) {
     taken += static_cast<size_t>(n);
   }
   ASSERT_LT(taken, sent.size());

@@ -11,7 +11,8 @@ namespace {
 constexpr absl::Duration kDrainCheck = absl::Milliseconds(50);
 
 absl::Status Drained() {
-  return telemetry::WithReason(Cancelled("the proxy drained and the deadline passed"), MESH_REASON_DRAINED);
+  return telemetry::WithReason(Cancelled("the proxy drained and the deadline passed"),
+                               MESH_REASON_DRAINED);
 }
 
 absl::Status Removed() {
@@ -43,8 +44,10 @@ class Worker::Impl {
       for (LiveConnection* live : pod.live) {
         if (!live->subject) continue;
         LiveConnection::Subject& subject = *live->subject;
-        if (auto now = core.state->FindWorkloadByUid(subject.destination->uid)) subject.destination = now;
-        if (absl::Status status = CheckPolicy(*core.state, subject); !status.ok()) live->Abort(std::move(status));
+        if (auto now = core.state->FindWorkloadByUid(subject.destination->uid))
+          subject.destination = now;
+        if (absl::Status status = CheckPolicy(*core.state, subject); !status.ok())
+          live->Abort(std::move(status));
       }
     });
   }
@@ -133,7 +136,9 @@ absl::Status Worker::AddPod(PodRef pod) {
   return absl::OkStatus();
 }
 
-void Worker::RemovePod(std::string_view uid, Removal removal) { impl_->Remove(std::string(uid), removal); }
+void Worker::RemovePod(std::string_view uid, Removal removal) {
+  impl_->Remove(std::string(uid), removal);
+}
 
 void Worker::Drain(absl::Duration deadline, std::function<void()> done) {
   impl_->Drain(deadline, std::move(done));

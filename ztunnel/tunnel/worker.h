@@ -1,9 +1,11 @@
-// The byte path of one worker thread: the listeners, tunnels and connections of every pod on this node.
+// The byte path of one worker thread: the listeners, tunnels and connections of every pod on this
+// node.
 //
-// Owner: cmd. Thread: all methods are for the loop's thread (or before it runs); the main thread reaches
-// them with loop.Post. What the constructor is given outlives the worker. Each worker is told of every
-// pod of the process, because a same-node destination is served by the worker that accepted its client.
-// Destroying the worker (loop not running, or on its thread) closes everything at once.
+// Owner: cmd. Thread: all methods are for the loop's thread (or before it runs); the main thread
+// reaches them with loop.Post. What the constructor is given outlives the worker. Each worker is
+// told of every pod of the process, because a same-node destination is served by the worker that
+// accepted its client. Destroying the worker (loop not running, or on its thread) closes everything
+// at once.
 #pragma once
 
 #include <absl/status/status.h>
@@ -32,15 +34,16 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  // New connections use it; live inbound and same-node connections are checked against it, and end with
-  // reason policy_deny when no longer allowed. Null until the first call: connections wait.
+  // New connections use it; live inbound and same-node connections are checked against it, and end
+  // with reason policy_deny when no longer allowed. Null until the first call: connections wait.
   void SetState(state::MeshStateRef state);
   // The check that SetState makes, again.
   void RecheckPolicies();
 
-  // Opens this worker's listeners in the pod's namespace. An error leaves nothing behind. AlreadyExists
-  // for a uid that is there; a uid that is draining is taken anew, its old connections live on.
-  // The caller retains the pod's identity with the certificate manager for as long as it is added.
+  // Opens this worker's listeners in the pod's namespace. An error leaves nothing behind.
+  // AlreadyExists for a uid that is there; a uid that is draining is taken anew, its old
+  // connections live on. The caller retains the pod's identity with the certificate manager for as
+  // long as it is added.
   absl::Status AddPod(PodRef pod);
 
   enum class Removal {
@@ -50,8 +53,8 @@ class Worker {
   // Unknown uids are fine.
   void RemovePod(std::string_view uid, Removal removal);
 
-  // Drains every pod; what lives when `deadline` has passed is closed with reason drained. `done` runs
-  // once, when nothing is left.
+  // Drains every pod; what lives when `deadline` has passed is closed with reason drained. `done`
+  // runs once, when nothing is left.
   void Drain(absl::Duration deadline, std::function<void()> done);
 
   std::vector<ActiveConnection> ActiveConnections() const;

@@ -18,7 +18,8 @@ WorkerCore::~WorkerCore() {
 
 PodRef WorkerCore::FindLocalPod(const state::Workload& workload) const {
   const auto it = by_name.find(workload.ns + "/" + workload.name);
-  if (it == by_name.end() || it->second->service_account != workload.service_account) return nullptr;
+  if (it == by_name.end() || it->second->service_account != workload.service_account)
+    return nullptr;
   return it->second;
 }
 
@@ -88,9 +89,10 @@ absl::Status CheckPolicy(const state::MeshState& state, const LiveConnection::Su
   const authz::Decision decision = authz::Check(policies, subject.connection);
   if (decision.allowed) return absl::OkStatus();
   return telemetry::WithReason(
-      PermissionDenied("{} to port {} of {}: {}",
-                       subject.connection.source ? subject.connection.source->ToString() : "plain text",
-                       subject.connection.destination_port, subject.destination->uid, decision.explanation),
+      PermissionDenied(
+          "{} to port {} of {}: {}",
+          subject.connection.source ? subject.connection.source->ToString() : "plain text",
+          subject.connection.destination_port, subject.destination->uid, decision.explanation),
       MESH_REASON_POLICY_DENY);
 }
 

@@ -24,7 +24,8 @@ namespace mesh::tunnel {
 class PodRuntime;
 
 struct WorkerCore {
-  WorkerCore(base::EventLoop& l, Config c, identity::CertificateManager& m, telemetry::WorkerMetrics& t);
+  WorkerCore(base::EventLoop& l, Config c, identity::CertificateManager& m,
+             telemetry::WorkerMetrics& t);
   ~WorkerCore();
 
   base::EventLoop& loop;
@@ -47,8 +48,8 @@ struct WorkerCore {
   StringMap<PodRef> by_name;  // "namespace/name": enrolled pods
 };
 
-// One application connection from accept to end: in its pod's list, counted, and endable from outside.
-// Lives in the frame of the task that serves it.
+// One application connection from accept to end: in its pod's list, counted, and endable from
+// outside. Lives in the frame of the task that serves it.
 class LiveConnection {
  public:
   LiveConnection(WorkerCore& core, PodRuntime& pod, telemetry::Direction direction);

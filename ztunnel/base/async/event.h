@@ -1,7 +1,7 @@
 // What a coroutine waits for: an event that is set once, or a moment.
 //
-// Thread: the loop's. One waiter at a time (checked). The waiter resumes from the top of the stack, in
-// the same turn, never from within Set(): who sets an event may be destroyed by the waiter.
+// Thread: the loop's. One waiter at a time (checked). The waiter resumes from the top of the stack,
+// in the same turn, never from within Set(): who sets an event may be destroyed by the waiter.
 // Destroying the waiting coroutine cancels the wait.
 #pragma once
 

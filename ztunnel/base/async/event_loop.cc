@@ -131,12 +131,14 @@ struct EventLoop::Impl {
   }
 
   int TimeoutMs() {
-    if (!deferred.empty() || !flushers.empty() || has_posted.load(std::memory_order_acquire)) return 0;
+    if (!deferred.empty() || !flushers.empty() || has_posted.load(std::memory_order_acquire))
+      return 0;
     const int64_t due = timers.NextDue();
     if (due < 0) return -1;
     const int64_t wait = due - MonotonicNs();
     // Rounded up, so that a timer is due when the wait is over.
-    return wait <= 0 ? 0 : static_cast<int>(std::min<int64_t>((wait + 999'999) / 1'000'000, 60'000));
+    return wait <= 0 ? 0
+                     : static_cast<int>(std::min<int64_t>((wait + 999'999) / 1'000'000, 60'000));
   }
 };
 
@@ -232,9 +234,7 @@ void EventLoop::CancelFlush(Flusher& flusher) {
   Forget(impl_->flushers_running, flusher);
 }
 
-absl::Time EventLoop::Now() const {
-  return absl::UnixEpoch() + absl::Nanoseconds(impl_->now_ns);
-}
+absl::Time EventLoop::Now() const { return absl::UnixEpoch() + absl::Nanoseconds(impl_->now_ns); }
 
 bool EventLoop::InLoopThread() const { return impl_->thread.load() == std::this_thread::get_id(); }
 

@@ -1,9 +1,9 @@
 // One thread's epoll loop: readiness, timers and work posted from other threads.
 //
-// Owner and thread: the thread that calls Run(). Everything but Post() and Stop() is for that thread
-// only (or before Run). One turn: wait, deliver every ready event, run posted work and due timers, look
-// once more without waiting, resume what was deferred, then run the flushers: what was produced in a
-// turn is sent in one go.
+// Owner and thread: the thread that calls Run(). Everything but Post() and Stop() is for that
+// thread only (or before Run). One turn: wait, deliver every ready event, run posted work and due
+// timers, look once more without waiting, resume what was deferred, then run the flushers: what was
+// produced in a turn is sent in one go.
 #pragma once
 
 #include <absl/time/time.h>
@@ -29,8 +29,8 @@ class Flusher {
   virtual void Flush() = 0;
 };
 
-// Runs once, soon, from the top of the stack: how a callback hands over to code that may destroy the
-// caller of that callback.
+// Runs once, soon, from the top of the stack: how a callback hands over to code that may destroy
+// the caller of that callback.
 class Deferred {
  public:
   virtual ~Deferred() = default;
@@ -46,8 +46,8 @@ class EventLoop {
 
   void Run();   // until Stop()
   void Stop();  // any thread
-  // Runs `fn` on the loop's thread, after what was posted before it. Any thread. Work posted after the
-  // loop ended is destroyed with the loop, not run.
+  // Runs `fn` on the loop's thread, after what was posted before it. Any thread. Work posted after
+  // the loop ended is destroyed with the loop, not run.
   void Post(std::function<void()> fn);
 
   // Edge-triggered. The handler outlives its registration.
@@ -59,7 +59,8 @@ class EventLoop {
   TimerId After(absl::Duration delay, std::function<void()> fn);
   void CancelTimer(TimerId id);  // unknown or fired: no effect
 
-  // RunDeferred() once, later in this turn and before the flushers. Who dies must CancelDefer first.
+  // RunDeferred() once, later in this turn and before the flushers. Who dies must CancelDefer
+  // first.
   void Defer(Deferred& deferred);
   void CancelDefer(Deferred& deferred);
 

@@ -88,8 +88,8 @@ class [[nodiscard]] Task {
 
   explicit operator bool() const { return static_cast<bool>(handle_); }
 
-  // Awaiting starts it; the result is moved out. The task must live until then: `co_await F()` keeps
-  // the temporary in the frame that awaits.
+  // Awaiting starts it; the result is moved out. The task must live until then: `co_await F()`
+  // keeps the temporary in the frame that awaits.
   auto operator co_await() && noexcept {
     struct Awaiter {
       Handle handle;

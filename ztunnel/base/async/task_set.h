@@ -1,4 +1,5 @@
-// Root tasks that run side by side: each leaves when it ends; the set's destructor cancels the rest.
+// Root tasks that run side by side: each leaves when it ends; the set's destructor cancels the
+// rest.
 //
 // Thread: one loop. A task of the set must not destroy the set.
 #pragma once

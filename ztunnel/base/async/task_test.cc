@@ -65,8 +65,8 @@ TEST(Task, WaitTellsThatTimePassed) {
   EXPECT_EQ(result, 2);
 }
 
-// Cancelled at every point where it may wait: before its start, in each wait, when the event is set but
-// the waiter has not run yet, and after its end.
+// Cancelled at every point where it may wait: before its start, in each wait, when the event is set
+// but the waiter has not run yet, and after its end.
 TEST(Task, DestroyedAtEveryWaitLeavesNothing) {
   for (int step = 0; step < 60; ++step) {
     EventLoop loop;
@@ -90,7 +90,9 @@ TEST(Task, NeverStartedIsDestroyed) {
   EventLoop loop;
   Event event(loop);
   int alive = 0, result = 0;
-  { Task<void> task = Root(loop, alive, event, result); }
+  {
+    Task<void> task = Root(loop, alive, event, result);
+  }
   EXPECT_EQ(alive, 0);
 }
 

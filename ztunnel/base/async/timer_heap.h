@@ -1,4 +1,5 @@
-// Timers of one loop: a heap of due times; cancelled ones stay in it until due or until they are half.
+// Timers of one loop: a heap of due times; cancelled ones stay in it until due or until they are
+// half.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>

@@ -41,14 +41,15 @@ struct Callbacks {
     return static_cast<ssize_t>(length);
   }
 
-  static ssize_t ReadLength(nghttp2_session*, uint8_t, int32_t, int32_t, int32_t, uint32_t, void* user) {
+  static ssize_t ReadLength(nghttp2_session*, uint8_t, int32_t, int32_t, int32_t, uint32_t,
+                            void* user) {
     return Of(user).options_.data_frame_bytes;
   }
 
-  // The application's bytes go where they will be sent from: behind the frame header, which SendData
-  // writes right after this returned.
-  static ssize_t Read(nghttp2_session* session, int32_t id, uint8_t*, size_t length, uint32_t* flags,
-                      nghttp2_data_source*, void* user) {
+  // The application's bytes go where they will be sent from: behind the frame header, which
+  // SendData writes right after this returned.
+  static ssize_t Read(nghttp2_session* session, int32_t id, uint8_t*, size_t length,
+                      uint32_t* flags, nghttp2_data_source*, void* user) {
     Session& self = Of(user);
     Session::Stream* stream = self.FindStream(id);
     if (stream == nullptr || stream->handler == nullptr) return NGHTTP2_ERR_DEFERRED;
@@ -56,7 +57,8 @@ struct Callbacks {
       self.postponed_.push_back(id);
       return NGHTTP2_ERR_DEFERRED;
     }
-    std::span<std::byte> space = self.out_->Reserve(kFrameHeader + length).subspan(kFrameHeader, length);
+    std::span<std::byte> space =
+        self.out_->Reserve(kFrameHeader + length).subspan(kFrameHeader, length);
     const StreamHandler::Produced produced = stream->handler->Produce(space);
     switch (produced.kind) {
       case StreamHandler::Produced::Kind::kBlocked:
@@ -90,7 +92,8 @@ struct Callbacks {
   }
 
   static int OnHeader(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name,
-                      size_t name_length, const uint8_t* value, size_t value_length, uint8_t, void* user) {
+                      size_t name_length, const uint8_t* value, size_t value_length, uint8_t,
+                      void* user) {
     Session& self = Of(user);
     Session::Stream* stream = self.FindStream(frame->hd.stream_id);
     if (stream == nullptr) return 0;
@@ -190,7 +193,8 @@ Session::Session(SessionVisitor& visitor, Options options) : visitor_(visitor), 
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, Callbacks::OnDataChunk);
   nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, Callbacks::OnFrameSent);
   nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, Callbacks::OnStreamClose);
-  nghttp2_option_set_no_auto_window_update(option, 1);  // the window opens when the application took it
+  nghttp2_option_set_no_auto_window_update(option,
+                                           1);  // the window opens when the application took it
   nghttp2_option_set_no_closed_streams(option, 1);
   nghttp2_option_set_max_outbound_ack(option, 1000);
   const int made = options_.server
@@ -203,7 +207,8 @@ Session::Session(SessionVisitor& visitor, Options options) : visitor_(visitor), 
   std::vector<nghttp2_settings_entry> settings = {
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options_.stream_window_bytes},
       {NGHTTP2_SETTINGS_MAX_FRAME_SIZE, options_.frame_bytes},
-      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, options_.server ? kServerHeaderBytes : kClientHeaderBytes},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
+       options_.server ? kServerHeaderBytes : kClientHeaderBytes},
   };
   if (options_.server) {
     settings.push_back({NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options_.max_concurrent_streams});
@@ -260,7 +265,8 @@ absl::StatusOr<int32_t> Session::Request(const Headers& headers, StreamHandler& 
   if (!TakesRequests()) return Unavailable("the tunnel takes no more streams");
   std::vector<nghttp2_nv> nv = Borrow(headers);
   nghttp2_data_provider provider{.source = {}, .read_callback = Callbacks::Read};
-  const int32_t id = nghttp2_submit_request(session_, nullptr, nv.data(), nv.size(), &provider, nullptr);
+  const int32_t id =
+      nghttp2_submit_request(session_, nullptr, nv.data(), nv.size(), &provider, nullptr);
   if (id < 0) return Unavailable("HTTP/2 request: {}", nghttp2_strerror(id));
   auto stream = std::make_unique<Stream>();
   stream->handler = &handler;
@@ -291,8 +297,8 @@ void Session::Consumed(int32_t id, size_t bytes) {
   PayConnectionWindow();
 }
 
-// A few blocked applications must not stop the others of the tunnel: the connection's window opens as
-// bytes come, as long as what all streams hold stays within bounds.
+// A few blocked applications must not stop the others of the tunnel: the connection's window opens
+// as bytes come, as long as what all streams hold stays within bounds.
 void Session::PayConnectionWindow() {
   if (owed_ == 0 || held_ > options_.buffered_bytes) return;
   nghttp2_session_consume_connection(session_, std::exchange(owed_, 0));
@@ -326,8 +332,8 @@ void Session::Ping() { nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, nullptr)
 void Session::GoAwayNotice() { nghttp2_submit_shutdown_notice(session_); }
 
 void Session::GoAway() {
-  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_),
-                        kNoError, nullptr, 0);
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE,
+                        nghttp2_session_get_last_proc_stream_id(session_), kNoError, nullptr, 0);
 }
 
 uint32_t Session::peer_max_streams() const {

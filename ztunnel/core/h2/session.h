@@ -1,9 +1,9 @@
-// One HTTP/2 connection that carries CONNECT streams, as a state machine without I/O: bytes in, events
-// to the visitor and to each stream's handler, bytes out.
+// One HTTP/2 connection that carries CONNECT streams, as a state machine without I/O: bytes in,
+// events to the visitor and to each stream's handler, bytes out.
 //
-// Order for one stream: OnHeaders (not for a server's stream: its headers go to OnRequest), OnData*,
-// then OnEnd (the peer has finished; our direction goes on) and OnClosed, once, last, always. A handler
-// that wants no more of it calls Detach. Owner: the connection. Thread: its loop.
+// Order for one stream: OnHeaders (not for a server's stream: its headers go to OnRequest),
+// OnData*, then OnEnd (the peer has finished; our direction goes on) and OnClosed, once, last,
+// always. A handler that wants no more of it calls Detach. Owner: the connection. Thread: its loop.
 // Spans given to callbacks are valid until they return. Callbacks may call anything but Receive,
 // Produce and the destructor (checked).
 // Limits: header block 64 KiB as server and 16 KiB as client, streams as offered, resets and
@@ -62,8 +62,9 @@ class StreamHandler {
 class SessionVisitor {
  public:
   virtual ~SessionVisitor() = default;
-  // A new stream at a server. The headers passed HTTP's own checks; what they ask for did not. Gives
-  // who hears of the stream until OnClosed, before its answer too; null: it is already answered.
+  // A new stream at a server. The headers passed HTTP's own checks; what they ask for did not.
+  // Gives who hears of the stream until OnClosed, before its answer too; null: it is already
+  // answered.
   virtual StreamHandler* OnRequest(int32_t stream, Headers headers) = 0;
   virtual void OnGoAway() = 0;  // no new streams
   virtual void OnPong() = 0;
@@ -103,10 +104,10 @@ class Session {
   // Server. An answer without a body; the stream is over on our side.
   void RespondAndEnd(int32_t stream, const Headers& headers);
 
-  void Resume(int32_t stream);                    // Produce has something again
-  void Consumed(int32_t stream, size_t bytes);    // OnData's bytes have gone on: opens the window
+  void Resume(int32_t stream);                  // Produce has something again
+  void Consumed(int32_t stream, size_t bytes);  // OnData's bytes have gone on: opens the window
   void Reset(int32_t stream, uint32_t error_code);
-  void Detach(int32_t stream);                    // no more callbacks for it
+  void Detach(int32_t stream);  // no more callbacks for it
 
   void Ping();
   // Server: no new streams, those in progress go on. First a notice, and once that has had time to
@@ -142,8 +143,8 @@ class Session {
   net::Buffer* out_ = nullptr;
   size_t out_limit_ = 0;
   std::vector<int32_t> postponed_;  // had data when the turn's output was full
-  size_t held_ = 0;  // of all streams
-  size_t owed_ = 0;  // of it, not yet returned to the connection's window
+  size_t held_ = 0;                 // of all streams
+  size_t owed_ = 0;                 // of it, not yet returned to the connection's window
   bool inside_ = false;
 };
 

@@ -8,8 +8,8 @@
 
 namespace mesh::hbone {
 
-// The valid certificate of `id`; waits for a fetch until `timeout`. Cancellable: an answer that comes
-// later is dropped.
+// The valid certificate of `id`; waits for a fetch until `timeout`. Cancellable: an answer that
+// comes later is dropped.
 base::Task<absl::StatusOr<identity::CertificateRef>> GetCertificate(
     base::EventLoop& loop, identity::CertificateManager& manager, identity::Identity id,
     absl::Duration timeout);

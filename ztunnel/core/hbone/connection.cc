@@ -72,7 +72,8 @@ void Connection::ReadWire(bool to_the_end) {
         return;
       case net::IoResult::Kind::kEnd:
         Close(open() ? absl::OkStatus()
-                     : Reason(Unavailable("peer closed during the TLS handshake"), MESH_REASON_TLS_FAILURE));
+                     : Reason(Unavailable("peer closed during the TLS handshake"),
+                              MESH_REASON_TLS_FAILURE));
         return;
       case net::IoResult::Kind::kError:
         Close(Reason(Errno(read.error, "tunnel read"),
@@ -101,8 +102,8 @@ absl::Status Connection::Take(std::span<const std::byte> wire) {
   absl::Status status = tls_->Open(wire, plain, unsent_);
   if (!unsent_.empty()) loop_.RequestFlush(*this);
   if (!status.ok()) {
-    return Reason(std::move(status),
-                  tls_->IdentityMismatch() ? MESH_REASON_IDENTITY_MISMATCH : MESH_REASON_TLS_FAILURE);
+    return Reason(std::move(status), tls_->IdentityMismatch() ? MESH_REASON_IDENTITY_MISMATCH
+                                                              : MESH_REASON_TLS_FAILURE);
   }
   if (!tls_->established()) return absl::OkStatus();
   if (h2_ == nullptr) {
@@ -253,7 +254,8 @@ void Connection::OnGoAway() { going_away_ = true; }
 
 void Connection::OnPong() { ping_sent_ = absl::InfiniteFuture(); }
 
-absl::StatusOr<int32_t> Connection::Request(const h2::Headers& headers, h2::StreamHandler& handler) {
+absl::StatusOr<int32_t> Connection::Request(const h2::Headers& headers,
+                                            h2::StreamHandler& handler) {
   if (!TakesRequests()) return Unavailable("the tunnel takes no more streams");
   last_used_ = loop_.Now();
   loop_.RequestFlush(*this);

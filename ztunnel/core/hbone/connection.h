@@ -1,11 +1,11 @@
 // One HBONE tunnel: a TCP connection with mutual TLS and HTTP/2 on it, of either side.
 //
-// Life: Start, then OnOpen when both sides have proved who they are (or OnClosed), then streams, then
-// OnClosed once. Everything is sent at the end of a loop turn: the frames of all streams in one buffer,
-// all records in one send. Owner: a Pool or the server side of a pod; it destroys the connection later
-// than OnClosed, not within a callback (use Defer). Thread: the loop's.
-// Memory: buffers are the worker's; a tunnel owns one only while its socket is blocked (what one turn
-// made, about 300 KiB), and then nothing more is made.
+// Life: Start, then OnOpen when both sides have proved who they are (or OnClosed), then streams,
+// then OnClosed once. Everything is sent at the end of a loop turn: the frames of all streams in
+// one buffer, all records in one send. Owner: a Pool or the server side of a pod; it destroys the
+// connection later than OnClosed, not within a callback (use Defer). Thread: the loop's. Memory:
+// buffers are the worker's; a tunnel owns one only while its socket is blocked (what one turn made,
+// about 300 KiB), and then nothing more is made.
 #pragma once
 
 #include <absl/status/statusor.h>

@@ -11,8 +11,8 @@
 namespace mesh::hbone {
 namespace {
 
-constexpr size_t kMaxAuthority = 512;      // a DNS name has 253
-constexpr size_t kMaxBaggageValue = 256;   // becomes a metric label
+constexpr size_t kMaxAuthority = 512;     // a DNS name has 253
+constexpr size_t kMaxBaggageValue = 256;  // becomes a metric label
 
 std::string_view Trim(std::string_view s) {
   while (!s.empty() && (s.front() == ' ' || s.front() == '\t')) s.remove_prefix(1);
@@ -72,11 +72,13 @@ bool SetMember(telemetry::Baggage& baggage, std::string_view key, std::string_vi
 absl::StatusOr<Authority> ParseAuthority(std::string_view text) {
   if (text.size() > kMaxAuthority) return Invalid("authority of {} bytes", text.size());
   const size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos || colon == 0) return Invalid("authority {:?} has no port", text);
+  if (colon == std::string_view::npos || colon == 0)
+    return Invalid("authority {:?} has no port", text);
   const std::string_view digits = text.substr(colon + 1);
   uint32_t port = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
-  if (digits.empty() || error != std::errc() || end != digits.data() + digits.size() || port > 65535) {
+  if (digits.empty() || error != std::errc() || end != digits.data() + digits.size() ||
+      port > 65535) {
     return Invalid("authority {:?} has no valid port", text);
   }
   std::string_view host = text.substr(0, colon);
@@ -133,7 +135,8 @@ std::string ParseForwardedHost(std::string_view forwarded) {
     std::string_view part = NextPart(forwarded, ';');
     if (!part.starts_with("host=")) continue;
     part.remove_prefix(5);
-    if (part.size() >= 2 && part.front() == '"' && part.back() == '"') part = part.substr(1, part.size() - 2);
+    if (part.size() >= 2 && part.front() == '"' && part.back() == '"')
+      part = part.substr(1, part.size() - 2);
     return std::string(part);
   }
   return {};

@@ -1,5 +1,5 @@
-// What a tunnel request says of itself: the authority it asks for, and for telemetry baggage, forwarded
-// and traceparent. All of it comes from a peer; none of it decides who the peer is.
+// What a tunnel request says of itself: the authority it asks for, and for telemetry baggage,
+// forwarded and traceparent. All of it comes from a peer; none of it decides who the peer is.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -23,13 +23,14 @@ struct HostPort {
   bool operator==(const HostPort&) const = default;
 };
 using Authority = std::variant<SocketAddress, HostPort>;
-// "ip:port", "[v6]:port" or "host:port". Refused: no port, a port above 65535, an empty host, an IPv4
-// address in IPv6 clothes. Port 0 parses: what it leads to is the caller's to say.
+// "ip:port", "[v6]:port" or "host:port". Refused: no port, a port above 65535, an empty host, an
+// IPv4 address in IPv6 clothes. Port 0 parses: what it leads to is the caller's to say.
 absl::StatusOr<Authority> ParseAuthority(std::string_view text);
 
 // "k8s.cluster.name=...,k8s.namespace.name=...,...": what is empty is left out.
 std::string FormatBaggage(const state::Workload& workload);
-// Of all `baggage` headers. Unknown keys and malformed members are skipped; nothing when none is known.
+// Of all `baggage` headers. Unknown keys and malformed members are skipped; nothing when none is
+// known.
 std::optional<telemetry::Baggage> ParseBaggage(const h2::Headers& headers);
 
 // for="<ip:port>"[;host=<service>]

@@ -8,7 +8,8 @@ namespace {
 std::string Shape(std::string_view text) {
   const auto authority = ParseAuthority(text);
   if (!authority.ok()) return "refused";
-  if (const auto* address = std::get_if<SocketAddress>(&*authority)) return "ip " + address->ToString();
+  if (const auto* address = std::get_if<SocketAddress>(&*authority))
+    return "ip " + address->ToString();
   const auto& name = std::get<HostPort>(*authority);
   return "host " + name.host + " " + std::to_string(name.port);
 }
@@ -44,7 +45,8 @@ TEST(Baggage, SaysWhatAWorkloadIsAndReadsItBack) {
   EXPECT_EQ(text,
             "k8s.cluster.name=Kubernetes,k8s.namespace.name=default,k8s.deployment.name=far,"
             "service.name=far,service.version=v1");
-  const auto baggage = ParseBaggage({{"baggage", text}, {"baggage", "cloud.region=eu, cloud.availability_zone = b"}});
+  const auto baggage = ParseBaggage(
+      {{"baggage", text}, {"baggage", "cloud.region=eu, cloud.availability_zone = b"}});
   ASSERT_TRUE(baggage);
   EXPECT_EQ(baggage->ns, "default");
   EXPECT_EQ(baggage->workload_name, "far");

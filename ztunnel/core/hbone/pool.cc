@@ -10,7 +10,8 @@
 namespace mesh::hbone {
 
 struct Pool::Waiter {
-  Waiter(base::EventLoop& loop, std::list<Waiter*>& l) : event(loop), list(l), place(l.insert(l.end(), this)) {}
+  Waiter(base::EventLoop& loop, std::list<Waiter*>& l)
+      : event(loop), list(l), place(l.insert(l.end(), this)) {}
   ~Waiter() { Leave(); }
   void Leave() {
     if (waiting) list.erase(place);
@@ -54,7 +55,8 @@ class Pool::Pooled final : public Connection::Owner {
 absl::Status ConnectFailure(int error, const SocketAddress& address, bool tunnel) {
   mesh_reason reason = MESH_REASON_CONNECT_UNREACHABLE;
   if (error == ECONNREFUSED || error == ECONNRESET) reason = MESH_REASON_CONNECT_REFUSED;
-  if (error == ETIMEDOUT) reason = tunnel ? MESH_REASON_TUNNEL_BLOCKED : MESH_REASON_CONNECT_TIMEOUT;
+  if (error == ETIMEDOUT)
+    reason = tunnel ? MESH_REASON_TUNNEL_BLOCKED : MESH_REASON_CONNECT_TIMEOUT;
   return telemetry::WithReason(Errno(error, "connect to {}", address.ToString()), reason);
 }
 
@@ -80,7 +82,8 @@ Pool::Entry& Pool::EntryOf(const PoolKey& key) {
 Connection* Pool::FindUsable(Entry& entry) {
   for (const auto& pooled : entry.connections) {
     Connection& connection = pooled->connection;
-    if (connection.TakesRequests() && connection.streams() < options_.max_streams) return &connection;
+    if (connection.TakesRequests() && connection.streams() < options_.max_streams)
+      return &connection;
   }
   return nullptr;
 }
@@ -98,8 +101,8 @@ base::Task<absl::StatusOr<OpenedStream>> Pool::Open(PoolKey key, h2::Headers hea
     Waiter waiter(loop_, entry.waiters);
     if (!entry.connecting) {
       if (connections_ >= options_.max_connections) {
-        co_return telemetry::WithReason(ResourceExhausted("{} tunnels of this pod are open", connections_),
-                                        MESH_REASON_LIMIT);
+        co_return telemetry::WithReason(
+            ResourceExhausted("{} tunnels of this pod are open", connections_), MESH_REASON_LIMIT);
       }
       entry.connecting = true;
       tasks_.Start(Connect(key));

@@ -1,9 +1,10 @@
 // Outbound tunnels of one pod on one worker, shared by its connections.
 //
-// Key: who we are, whom we accept, where it is, and from which address. One connection is opened per key
-// at a time, the others who want it wait. A connection takes up to `max_streams` streams, then another
-// is opened; it leaves the pool on GOAWAY and closes when its last stream has ended, or when it was idle.
-// Thread: the loop's. Owner: the pod on the worker; destroyed after the tasks that use it.
+// Key: who we are, whom we accept, where it is, and from which address. One connection is opened
+// per key at a time, the others who want it wait. A connection takes up to `max_streams` streams,
+// then another is opened; it leaves the pool on GOAWAY and closes when its last stream has ended,
+// or when it was idle. Thread: the loop's. Owner: the pod on the worker; destroyed after the tasks
+// that use it.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -53,8 +54,8 @@ class Pool final : public base::Deferred {
     net::SocketOptions socket;
   };
   // `netns` (may be null: where the thread is) outlives the pool.
-  Pool(base::EventLoop& loop, net::SharedBuffers& buffers, identity::CertificateManager& certificates,
-       const Netns* netns, Options options);
+  Pool(base::EventLoop& loop, net::SharedBuffers& buffers,
+       identity::CertificateManager& certificates, const Netns* netns, Options options);
   ~Pool() override;
 
   // Sends a request on a connection for `key`, opening one if need be. Errors carry a reason.
@@ -97,8 +98,8 @@ class Pool final : public base::Deferred {
   base::TaskSet tasks_;  // connection attempts; ends first
 };
 
-// The reason and the words for a TCP connection that could not be opened. `tunnel`: to a peer's HBONE
-// port, where silence has a cause of its own.
+// The reason and the words for a TCP connection that could not be opened. `tunnel`: to a peer's
+// HBONE port, where silence has a cause of its own.
 absl::Status ConnectFailure(int error, const SocketAddress& address, bool tunnel);
 
 }  // namespace mesh::hbone

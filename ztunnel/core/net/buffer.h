@@ -1,7 +1,7 @@
 // Bytes between a producer at the end and a consumer at the front, in one piece of memory.
 //
-// Grows to what Reserve asks for; users bound it (each says how). Spans are valid until the next call
-// that is not const.
+// Grows to what Reserve asks for; users bound it (each says how). Spans are valid until the next
+// call that is not const.
 #pragma once
 
 #include <algorithm>
@@ -70,8 +70,8 @@ class Buffer {
   size_t end_ = 0;
 };
 
-// The buffers that all connections of a worker share within one turn of its loop; none holds anything
-// between two callbacks. 256 KiB is where throughput stops growing.
+// The buffers that all connections of a worker share within one turn of its loop; none holds
+// anything between two callbacks. 256 KiB is where throughput stops growing.
 struct SharedBuffers {
   static constexpr size_t kBytes = 256 << 10;
   Buffer wire_in{kBytes};           // from sockets

@@ -71,11 +71,13 @@ Started StartConnect(const ConnectTarget& target) {
     return Started(errno);
   }
   if (target.source) {
-    if (const int error = BindSource(fd.get(), *target.source, family); error != 0) return Started(error);
+    if (const int error = BindSource(fd.get(), *target.source, family); error != 0)
+      return Started(error);
   }
   sockaddr_storage storage{};
   const socklen_t length = target.address.ToSockaddr(storage, family);
-  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&storage), length) != 0 && errno != EINPROGRESS) {
+  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&storage), length) != 0 &&
+      errno != EINPROGRESS) {
     return Started(errno);
   }
   return Started(std::move(fd));
@@ -85,7 +87,8 @@ Started StartConnect(const ConnectTarget& target) {
 bool Established(int fd) {
   tcp_info info{};
   socklen_t length = sizeof info;
-  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 && info.tcpi_state == TCP_ESTABLISHED;
+  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 &&
+         info.tcpi_state == TCP_ESTABLISHED;
 }
 
 absl::StatusOr<UniqueFd> ListenOn(int family, const ListenOptions& options) {

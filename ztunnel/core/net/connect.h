@@ -15,8 +15,8 @@ namespace mesh::net {
 struct ConnectTarget {
   const Netns* netns = nullptr;  // null: where the thread is. Must outlive the start of the call.
   SocketAddress address;
-  // The connection comes from this address (IP_TRANSPARENT, any port) though it may be another host's;
-  // replies find the way back by `mark` (0 sets none).
+  // The connection comes from this address (IP_TRANSPARENT, any port) though it may be another
+  // host's; replies find the way back by `mark` (0 sets none).
   std::optional<IpAddress> source;
   uint32_t mark = 0;
   absl::Duration timeout = absl::Seconds(10);

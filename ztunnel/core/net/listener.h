@@ -1,7 +1,7 @@
 // Accepts until there is nothing left to accept, then waits for the next edge.
 //
-// Thread: the loop's. `on_accept` may not destroy the listener. A process that is out of descriptors
-// keeps the connection in the backlog and tries again a little later.
+// Thread: the loop's. `on_accept` may not destroy the listener. A process that is out of
+// descriptors keeps the connection in the backlog and tries again a little later.
 #pragma once
 
 #include <functional>

@@ -86,14 +86,16 @@ int Socket::TakeError() const {
 std::optional<SocketAddress> Socket::LocalAddress() const {
   sockaddr_storage storage{};
   socklen_t length = sizeof storage;
-  if (getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&storage), &length) != 0) return std::nullopt;
+  if (getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&storage), &length) != 0)
+    return std::nullopt;
   return SocketAddress::FromSockaddr(storage);
 }
 
 std::optional<SocketAddress> Socket::PeerAddress() const {
   sockaddr_storage storage{};
   socklen_t length = sizeof storage;
-  if (getpeername(fd_.get(), reinterpret_cast<sockaddr*>(&storage), &length) != 0) return std::nullopt;
+  if (getpeername(fd_.get(), reinterpret_cast<sockaddr*>(&storage), &length) != 0)
+    return std::nullopt;
   return SocketAddress::FromSockaddr(storage);
 }
 

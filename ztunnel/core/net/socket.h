@@ -49,7 +49,7 @@ class Socket {
   IoResult Read(std::span<std::byte> into);
   IoResult Write(std::span<const std::byte> bytes);
   void ShutdownWrite();
-  void Reset();            // RST to the peer, and closed
+  void Reset();  // RST to the peer, and closed
   void Close() { fd_.Reset(); }
   int TakeError() const;  // SO_ERROR
 

@@ -12,8 +12,8 @@
 
 namespace mesh::tls {
 
-// OpenSSL's view of the wire: reads come from the caller's span, writes are gathered in the caller's
-// buffer, so that all records of a turn leave in one send.
+// OpenSSL's view of the wire: reads come from the caller's span, writes are gathered in the
+// caller's buffer, so that all records of a turn leave in one send.
 struct WireBio {
   static int Write(BIO* bio, const char* data, size_t length, size_t* written) {
     auto* session = static_cast<Session*>(BIO_get_data(bio));
@@ -125,8 +125,8 @@ absl::Status Session::Init() {
 
 int Session::Verify(int preverified, X509_STORE_CTX* context) {
   if (preverified != 1 || X509_STORE_CTX_get_error_depth(context) != 0) return preverified;
-  auto* ssl = static_cast<SSL*>(
-      X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  auto* ssl =
+      static_cast<SSL*>(X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx()));
   auto* session = static_cast<Session*>(SSL_get_ex_data(ssl, SessionIndex()));
   if (session->AcceptPeer(X509_STORE_CTX_get_current_cert(context))) return 1;
   session->identity_mismatch_ = true;
@@ -136,8 +136,9 @@ int Session::Verify(int preverified, X509_STORE_CTX* context) {
 
 bool Session::AcceptPeer(X509* leaf) {
   for (identity::Identity& id : SpiffeIds(leaf)) {
-    const bool good = server_ ? id.trust_domain == certificate_->identity().trust_domain
-                              : std::find(expected_.begin(), expected_.end(), id) != expected_.end();
+    const bool good = server_
+                          ? id.trust_domain == certificate_->identity().trust_domain
+                          : std::find(expected_.begin(), expected_.end(), id) != expected_.end();
     if (!good) continue;
     peer_ = std::move(id);
     return true;
@@ -153,7 +154,8 @@ absl::Status Session::Failure(const char* doing) {
     if (!text.empty()) text += "; ";
     text += buffer;
   }
-  if (identity_mismatch_) return Unauthenticated("{}: the peer has none of the accepted identities", doing);
+  if (identity_mismatch_)
+    return Unauthenticated("{}: the peer has none of the accepted identities", doing);
   if (text.empty()) text = "connection ended";
   return Unauthenticated("{}: {}", doing, text);
 }
@@ -162,8 +164,8 @@ absl::Status Session::Handshake() {
   ERR_clear_error();
   const int result = SSL_do_handshake(ssl_);
   if (result == 1) {
-    // A TLS 1.3 client is done here before the server has judged its certificate; a refusal comes as an
-    // alert with the first read.
+    // A TLS 1.3 client is done here before the server has judged its certificate; a refusal comes
+    // as an alert with the first read.
     if (!peer_) return Unauthenticated("TLS handshake: the peer sent no certificate");
     established_ = true;
     return absl::OkStatus();
@@ -180,7 +182,8 @@ absl::Status Session::Start(net::Buffer& wire_out) {
   return status;
 }
 
-absl::Status Session::Open(std::span<const std::byte> wire, net::Buffer& plain, net::Buffer& wire_out) {
+absl::Status Session::Open(std::span<const std::byte> wire, net::Buffer& plain,
+                           net::Buffer& wire_out) {
   constexpr size_t kRecord = 16 << 10;
   wire_in_ = wire;
   wire_out_ = &wire_out;

@@ -1,10 +1,11 @@
-// TLS 1.3 between mesh identities as a state machine without I/O: encrypted bytes in, plain bytes out,
-// and the other way round.
+// TLS 1.3 between mesh identities as a state machine without I/O: encrypted bytes in, plain bytes
+// out, and the other way round.
 //
-// Owner: one connection; thread: its loop. The certificate is kept alive for as long as the session.
-// Both sides prove an identity: a client accepts exactly the identities it expects, a server any SPIFFE
-// identity of its own trust domain. A peer that fails gets an alert; the error here is kUnauthenticated
-// and, when the chain was good but the name was not, IdentityMismatch() is true.
+// Owner: one connection; thread: its loop. The certificate is kept alive for as long as the
+// session. Both sides prove an identity: a client accepts exactly the identities it expects, a
+// server any SPIFFE identity of its own trust domain. A peer that fails gets an alert; the error
+// here is kUnauthenticated and, when the chain was good but the name was not, IdentityMismatch() is
+// true.
 #pragma once
 
 #include <absl/status/status.h>
@@ -33,8 +34,9 @@ class Session {
 
   // A client's first flight; a server has none.
   absl::Status Start(net::Buffer& wire_out);
-  // Takes all of `wire`. Appends to `plain` what was decrypted and to `wire_out` what the peer must get
-  // (handshake, alerts; also on error: send it, then close). After an error the session is dead.
+  // Takes all of `wire`. Appends to `plain` what was decrypted and to `wire_out` what the peer must
+  // get (handshake, alerts; also on error: send it, then close). After an error the session is
+  // dead.
   absl::Status Open(std::span<const std::byte> wire, net::Buffer& plain, net::Buffer& wire_out);
   // Encrypts all of `plain` in records of 16 KiB. Only after the handshake.
   absl::Status Seal(std::span<const std::byte> plain, net::Buffer& wire_out);
@@ -48,7 +50,8 @@ class Session {
   const std::optional<identity::Identity>& peer() const { return peer_; }
 
  private:
-  Session(identity::CertificateRef certificate, std::vector<identity::Identity> expected, bool server);
+  Session(identity::CertificateRef certificate, std::vector<identity::Identity> expected,
+          bool server);
   absl::Status Init();
   absl::Status Handshake();
   absl::Status Failure(const char* doing);

@@ -61,7 +61,7 @@ class Failure : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     if (::geteuid() != 0) return;
-    mesh_ = new LocalMesh("failure", {.nodes = 2});
+    mesh_ = new LocalMesh("failure", {.nodes = 2, .up_flags = {}});
     if (!mesh_->problem().empty()) return;
     const Outcome applied = mesh_->Apply(kManifests);
     ASSERT_EQ(applied.code, 0) << applied.out << applied.err;

@@ -83,16 +83,16 @@ class Peers : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     if (::geteuid() != 0) return;
-    mesh_ = new LocalMesh("peers", {.nodes = 2});
+    mesh_ = new LocalMesh("peers", {.nodes = 2, .up_flags = {}});
     if (!mesh_->problem().empty()) return;
     const Outcome applied = mesh_->Apply(kManifests);
     ASSERT_EQ(applied.code, 0) << applied.out << applied.err;
     ASSERT_TRUE(mesh_->WaitReady({"shop/client", "shop/server", "outside/foreign"}));
     dir_ = mesh_->root() + "/peers";
-    ASSERT_EQ(Run({"mkdir", "-p", dir_}).code, 0);
+    ASSERT_EQ(RunCommand({"mkdir", "-p", dir_}).code, 0);
     // A certificate of this mesh for outside/foreign, by the mesh's own authority.
     const std::string ca = mesh_->root() + "/pki/ca";
-    const Outcome made = Run({"bash", "-ec",
+    const Outcome made = RunCommand({"bash", "-ec",
         "cd " + dir_ + "; openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem"
         " -subj / -out csr.pem 2>/dev/null;"
         " echo 'subjectAltName=critical,URI:spiffe://cluster.local/ns/outside/sa/foreign' > ext;"

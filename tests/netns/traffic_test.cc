@@ -85,7 +85,7 @@ class Traffic : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     if (::geteuid() != 0) return;
-    mesh_ = new LocalMesh("traffic", {.nodes = 2});
+    mesh_ = new LocalMesh("traffic", {.nodes = 2, .up_flags = {}});
     if (!mesh_->problem().empty()) return;
     const Outcome applied = mesh_->Apply(
         std::string(kManifests) + ClientPod("shop", "client", "node-1") +
@@ -417,8 +417,8 @@ TEST_F(Traffic, NothingInClearTextBetweenNodes) {
 }
 
 TEST_F(Traffic, NoPacketRulesAnywhere) {
-  for (const std::string ns : {mesh_->NodeNetnsPath("node-1"), mesh_->NodeNetnsPath("node-2")}) {
-    EXPECT_EQ(Run({"nsenter", "--net=" + ns, "nft", "list", "ruleset"}).out, "") << ns;
+  for (const std::string& ns : {mesh_->NodeNetnsPath("node-1"), mesh_->NodeNetnsPath("node-2")}) {
+    EXPECT_EQ(RunCommand({"nsenter", "--net=" + ns, "nft", "list", "ruleset"}).out, "") << ns;
   }
   for (const char* pod : {"shop/client", "shop/near", "shop/far"}) {
     EXPECT_EQ(mesh_->Exec(pod, {"nft", "list", "ruleset"}).out, "") << pod;

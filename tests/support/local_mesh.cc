@@ -62,7 +62,7 @@ Outcome LocalMesh::Meshctl(std::vector<std::string> words, const std::string& in
                            std::chrono::seconds limit) const {
   std::vector<std::string> argv = {BinDir() + "/meshctl", "--name", name_};
   argv.insert(argv.end(), words.begin(), words.end());
-  return Run(argv, limit, input);
+  return RunCommand(argv, limit, input);
 }
 
 Outcome LocalMesh::Apply(const std::string& yaml) const {
@@ -84,7 +84,7 @@ std::vector<std::string> LocalMesh::ExecWords(std::string_view pod,
 
 Outcome LocalMesh::Exec(std::string_view pod, std::vector<std::string> argv,
                         std::chrono::seconds limit) const {
-  return Run(ExecWords(pod, std::move(argv)), limit);
+  return RunCommand(ExecWords(pod, std::move(argv)), limit);
 }
 
 bool LocalMesh::WaitReady(const std::vector<std::string>& pods) const {
@@ -110,7 +110,7 @@ std::string LocalMesh::NodeNetnsPath(std::string_view node) const {
 }
 
 std::string LocalMesh::Metrics(std::string_view node) const {
-  return Run({"nsenter", "--net=" + NodeNetnsPath(node), "curl", "-s", "-m", "5",
+  return RunCommand({"nsenter", "--net=" + NodeNetnsPath(node), "curl", "-s", "-m", "5",
               "http://127.0.0.1:15020/metrics"})
       .out;
 }
@@ -118,7 +118,10 @@ std::string LocalMesh::Metrics(std::string_view node) const {
 std::string LocalMesh::PodIp(std::string_view pod, int family) const {
   const auto [ns, name] = SplitPod(pod);
   const std::string json = Meshctl({"local", "get", "Pod", name, "-n", ns, "-o", "json"}).out;
-  std::string_view rest = json;
+  const size_t start = json.find("\"podIPs\"");
+  if (start == std::string::npos) return "";
+  std::string_view rest = std::string_view(json).substr(start);
+  rest = rest.substr(0, rest.find(']'));
   while (true) {
     const size_t at = rest.find("\"ip\"");
     if (at == std::string_view::npos) return "";

@@ -30,7 +30,7 @@ int CodeOf(int status) {
 
 }  // namespace
 
-Outcome Run(const std::vector<std::string>& argv, std::chrono::seconds limit,
+Outcome RunCommand(const std::vector<std::string>& argv, std::chrono::seconds limit,
             const std::string& input) {
   Outcome outcome;
   int in[2], out[2], err[2];

@@ -68,7 +68,8 @@ Proxy::Proxy(Settings settings, const Environment& environment)
 Proxy::~Proxy() {
   servers_.clear();
   metrics_.clear();
-  workers_.clear();  // their loops end; nothing is posted to the main loop any more
+  certificates_.Stop();  // its threads post to the loops of workers
+  workers_.clear();      // their loops end; nothing is posted to the main loop any more
 }
 
 void Proxy::StartDiscovery(const Environment& environment) {

@@ -40,6 +40,14 @@ absl::StatusOr<UniqueFd> BindLoopback(const Netns& netns, int type, const Socket
 
 absl::StatusOr<UniqueFd> ConnectUdp(const Netns& netns, const SocketAddress& server) {
   ASSIGN_OR_RETURN(UniqueFd fd, Open(netns, server.family(), SOCK_DGRAM));
+  // Without it "no route to the resolver" is no error to a datagram socket, and the question would wait
+  // for its deadline.
+  const int on = 1;
+  if (server.family() == AF_INET6) {
+    ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof(on));
+  } else {
+    ::setsockopt(fd.get(), IPPROTO_IP, IP_RECVERR, &on, sizeof(on));
+  }
   sockaddr_storage storage;
   const socklen_t length = server.ToSockaddr(storage, server.family());
   if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&storage), length) != 0) {

@@ -41,7 +41,7 @@ telemetry::ConnectionInfo InfoOf(const WorkerCore&, const PodRuntime& pod, const
   if (proved && out.route.destination)
     info.destination_identity = out.route.destination->Identity();
   info.destination_service = out.route.service;
-  info.mutual_tls = proved;
+  info.mutual_tls = tunnel;  // says what the bytes got, not what we know
   info.pod_uid = pod.pod->uid;
   return info;
 }

@@ -65,6 +65,15 @@ bool HasIpv6() {
   return fd && ::read(fd.get(), &value, 1) == 1 && value == '0';
 }
 
+// Replies that belong to no socket (a reset where nobody listens) carry the mark only if told to; without
+// it they leave for the real client, and the proxy waits for its deadline.
+absl::Status ReflectMark(bool on) {
+  const char* value = on ? "1" : "0";
+  RETURN_IF_ERROR(WriteSysctl("/proc/sys/net/ipv4/tcp_fwmark_accept", value));
+  RETURN_IF_ERROR(WriteSysctl("/proc/sys/net/ipv4/fwmark_reflect", value));
+  return HasIpv6() ? WriteSysctl("/proc/sys/net/ipv6/fwmark_reflect", value) : absl::OkStatus();
+}
+
 absl::Status AddFamily(uint8_t family) {
   RETURN_IF_ERROR(
       Route(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, family).Send("add the pod's local route"));
@@ -94,7 +103,7 @@ absl::Status ChangeLoopback(const IpAddress& ip, uint16_t type, uint16_t flags, 
 
 absl::Status AddSourceRouting(const Netns& netns) {
   return netns.Run([]() -> absl::Status {
-    RETURN_IF_ERROR(WriteSysctl("/proc/sys/net/ipv4/tcp_fwmark_accept", "1"));
+    RETURN_IF_ERROR(ReflectMark(true));
     RETURN_IF_ERROR(AddFamily(AF_INET));
     return HasIpv6() ? AddFamily(AF_INET6) : absl::OkStatus();
   });
@@ -104,7 +113,7 @@ absl::Status RemoveSourceRouting(const Netns& netns) {
   return netns.Run([]() -> absl::Status {
     RETURN_IF_ERROR(RemoveFamily(AF_INET));
     if (HasIpv6()) RETURN_IF_ERROR(RemoveFamily(AF_INET6));
-    return WriteSysctl("/proc/sys/net/ipv4/tcp_fwmark_accept", "0");
+    return ReflectMark(false);
   });
 }
 

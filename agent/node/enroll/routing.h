@@ -2,8 +2,8 @@
 //
 // A packet that carries the proxy's mark is local, whatever its address says: a rule (priority
 // 32764, mark 0x539 of 0xfff) leads to table 100, where everything is local to lo. The reply of the
-// pod's application inherits the mark from the SYN (tcp_fwmark_accept) and so comes back to the
-// proxy.
+// pod's application inherits the mark from the SYN (tcp_fwmark_accept), its resets do by
+// fwmark_reflect, and so both come back to the proxy.
 //
 // Thread: any; each call enters the namespace for its own length. Each is idempotent.
 #pragma once

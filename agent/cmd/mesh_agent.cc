@@ -25,9 +25,11 @@ bool ParseDuration(const std::string& text, const char* flag, absl::Duration& ou
 }
 
 CLI::App* AddController(CLI::App& app, ControllerOptions& options, Durations& durations) {
-  CLI::App* command = app.add_subcommand("controller", "compile objects, serve xDS, sign certificates");
-  command->add_option("--source-dir", options.source_directories,
-                      "directory of manifests; repeat, later ones are laid over earlier ones")
+  CLI::App* command =
+      app.add_subcommand("controller", "compile objects, serve xDS, sign certificates");
+  command
+      ->add_option("--source-dir", options.source_directories,
+                   "directory of manifests; repeat, later ones are laid over earlier ones")
       ->required();
   command->add_option("--status-dir", options.status_directory, "where status patches are written");
   command->add_option("--xds-address", options.xds_address, "IP:PORT of xDS and signing, TLS")
@@ -40,7 +42,8 @@ CLI::App* AddController(CLI::App& app, ControllerOptions& options, Durations& du
   command->add_option("--root-cert-out", options.root_cert_out, "file for the root certificates");
   command->add_option("--token-key", options.token_key_file, "public key (PEM) of node tokens")
       ->required();
-  command->add_option("--system-namespace", options.settings.system_namespace)->capture_default_str();
+  command->add_option("--system-namespace", options.settings.system_namespace)
+      ->capture_default_str();
   command->add_option("--root-namespace", options.settings.root_namespace)->capture_default_str();
   command->add_option("--trust-domain", options.settings.trust_domain)->capture_default_str();
   command->add_option("--cluster-id", options.settings.cluster_id)->capture_default_str();

@@ -1,7 +1,7 @@
 // Work for the controller's one thread from all others: gRPC's and the HTTP server's end here.
 //
-// Thread-safe: Post, Call. Owner thread: Drain. Bounded by who posts: a stream has at most one request,
-// one write and one close waiting; the HTTP server has a fixed number of threads.
+// Thread-safe: Post, Call. Owner thread: Drain. Bounded by who posts: a stream has at most one
+// request, one write and one close waiting; the HTTP server has a fixed number of threads.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -25,8 +25,8 @@ class CallQueue {
   void Post(Task task);
   void Drain();
 
-  // Runs `make` on the owner's thread and waits for what it returns; Unavailable when that takes longer
-  // than `patience`.
+  // Runs `make` on the owner's thread and waits for what it returns; Unavailable when that takes
+  // longer than `patience`.
   absl::StatusOr<std::string> Call(std::function<std::string()> make, absl::Duration patience);
 
  private:

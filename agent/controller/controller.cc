@@ -80,19 +80,24 @@ class Controller::Impl {
 };
 
 absl::Status Controller::Impl::RenewServerCertificate() {
-  std::vector<std::string> names = {"istiod.istio-system.svc", "mesh-controller.istio-system.svc",
+  std::vector<std::string> names = {"istiod.istio-system.svc",
+                                    "mesh-controller.istio-system.svc",
                                     "istiod." + options.settings.system_namespace + ".svc",
-                                    "localhost", "127.0.0.1", "::1"};
+                                    "localhost",
+                                    "127.0.0.1",
+                                    "::1"};
   names.insert(names.end(), options.xds_hosts.begin(), options.xds_hosts.end());
   if (const auto where = SocketAddress::Parse(options.xds_address);
       where && !where->ip.IsUnspecified()) {
     names.push_back(where->ip.ToString());
   }
   ASSIGN_OR_RETURN(const auto server, authority.IssueServer(names, kServerCertificateLifetime));
-  // The certificate before the key: gRPC reads both again when either changed, and refuses a pair that
-  // does not fit until the next look.
-  RETURN_IF_ERROR(WriteFileAtomically(options.ca_directory + "/server-cert.pem", server.chain_pem, 0644));
-  RETURN_IF_ERROR(WriteFileAtomically(options.ca_directory + "/server-key.pem", server.key_pem, 0600));
+  // The certificate before the key: gRPC reads both again when either changed, and refuses a pair
+  // that does not fit until the next look.
+  RETURN_IF_ERROR(
+      WriteFileAtomically(options.ca_directory + "/server-cert.pem", server.chain_pem, 0644));
+  RETURN_IF_ERROR(
+      WriteFileAtomically(options.ca_directory + "/server-key.pem", server.key_pem, 0600));
   server_certificate_end = server.not_after;
   return absl::OkStatus();
 }
@@ -129,16 +134,16 @@ absl::Status Controller::Impl::Serve() {
                                    .authenticate_xds = options.authenticate_xds};
   ASSIGN_OR_RETURN(grpc, GrpcServer::Start(server, {queue, hub, signing, reviewer}));
   if (!options.http_address.empty()) {
-    ASSIGN_OR_RETURN(http, HttpServer::Start(options.http_address,
-                                             [this](const auto& path, const auto& query) {
-                                               return Answer(path, query);
-                                             }));
+    ASSIGN_OR_RETURN(
+        http, HttpServer::Start(options.http_address, [this](const auto& path, const auto& query) {
+          return Answer(path, query);
+        }));
   }
-  Logger("controller")->info("serving xds={} port={} http_port={} objects={} addresses={} policies={}",
-                             options.xds_address, grpc->port(), http ? http->port() : 0,
-                             compiler.object_count(),
-                             compiler.resources(ResourceType::kAddress).size(),
-                             compiler.resources(ResourceType::kAuthorization).size());
+  Logger("controller")
+      ->info("serving xds={} port={} http_port={} objects={} addresses={} policies={}",
+             options.xds_address, grpc->port(), http ? http->port() : 0, compiler.object_count(),
+             compiler.resources(ResourceType::kAddress).size(),
+             compiler.resources(ResourceType::kAuthorization).size());
   return absl::OkStatus();
 }
 
@@ -159,8 +164,10 @@ HttpAnswer Controller::Impl::Answer(const std::string& path, const HttpServer::Q
   } else if (path == "/debug/resources") {
     make = [this, type = query("type")] { return ResourcesJson(Sources(), type); };
   } else {
-    return {404, "not found: /ready /metrics /debug/status /debug/problems /debug/resources?type= "
-                 "/debug/certificates\n", "text/plain"};
+    return {404,
+            "not found: /ready /metrics /debug/status /debug/problems /debug/resources?type= "
+            "/debug/certificates\n",
+            "text/plain"};
   }
   absl::StatusOr<std::string> text = queue.Call(std::move(make), absl::Seconds(5));
   if (!text.ok()) return {503, std::string(MessageOf(text.status())) + "\n", "text/plain"};
@@ -172,7 +179,8 @@ void Controller::Impl::OnTick(absl::Time now) {
   if (server_certificate_end - now < kServerCertificateLifetime / 2) {
     if (const absl::Status renewed = RenewServerCertificate(); !renewed.ok()) {
       Logger("controller")->error("server certificate not renewed err={}", Describe(renewed));
-      server_certificate_end = now + kServerCertificateLifetime / 2 + absl::Minutes(1);  // again then
+      server_certificate_end =
+          now + kServerCertificateLifetime / 2 + absl::Minutes(1);  // again then
     }
   }
 }
@@ -183,13 +191,13 @@ int Controller::xds_port() const { return impl_->grpc->port(); }
 int Controller::http_port() const { return impl_->http ? impl_->http->port() : 0; }
 
 absl::StatusOr<std::unique_ptr<Controller>> Controller::Start(ControllerOptions options) {
-  ASSIGN_OR_RETURN(CertificateAuthority authority,
-                   CertificateAuthority::Open(
-                       {.directory = options.ca_directory,
-                        .trust_domain = options.settings.trust_domain,
-                        .root_lifetime = options.ca_lifetime,
-                        .default_lifetime = options.default_certificate_lifetime,
-                        .max_lifetime = options.max_certificate_lifetime}));
+  ASSIGN_OR_RETURN(
+      CertificateAuthority authority,
+      CertificateAuthority::Open({.directory = options.ca_directory,
+                                  .trust_domain = options.settings.trust_domain,
+                                  .root_lifetime = options.ca_lifetime,
+                                  .default_lifetime = options.default_certificate_lifetime,
+                                  .max_lifetime = options.max_certificate_lifetime}));
   ASSIGN_OR_RETURN(const std::string key, ReadWholeFile(options.token_key_file));
   absl::StatusOr<JwtReviewer> reviewer = JwtReviewer::Create(key);
   if (!reviewer.ok()) return WithContext(reviewer.status(), options.token_key_file);
@@ -205,13 +213,14 @@ void Controller::Run(int stop_fd) {
   while (true) {
     const absl::Time due = std::min(impl_->debouncer.due(), next_tick);
     const absl::Duration wait = std::max(due - absl::Now(), absl::ZeroDuration());
-    pollfd fds[] = {{stop_fd, POLLIN, 0}, {impl_->queue.fd(), POLLIN, 0},
-                    {impl_->source->fd(), POLLIN, 0}};
+    pollfd fds[] = {
+        {stop_fd, POLLIN, 0}, {impl_->queue.fd(), POLLIN, 0}, {impl_->source->fd(), POLLIN, 0}};
     (void)::poll(fds, 3, static_cast<int>(absl::ToInt64Milliseconds(wait) + 1));
     if (fds[0].revents != 0) return;
-    // Objects before requests: a node proxy may ask for a pod's certificate in the moment in which the
-    // pod's object was written.
-    if (pollfd source{impl_->source->fd(), POLLIN, 0}; ::poll(&source, 1, 0) > 0) impl_->ReadSource();
+    // Objects before requests: a node proxy may ask for a pod's certificate in the moment in which
+    // the pod's object was written.
+    if (pollfd source{impl_->source->fd(), POLLIN, 0}; ::poll(&source, 1, 0) > 0)
+      impl_->ReadSource();
     if (fds[1].revents != 0) impl_->queue.Drain();
     const absl::Time now = absl::Now();
     if (impl_->debouncer.TakeDue(now)) impl_->hub.Push(impl_->NextVersion(), now);

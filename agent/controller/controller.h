@@ -1,7 +1,7 @@
 // The control plane: objects to resources to clients, and certificates.
 //
-// One thread owns everything (Run); gRPC's and the HTTP server's threads post to it. Established traffic
-// needs none of it: clients keep what they have.
+// One thread owns everything (Run); gRPC's and the HTTP server's threads post to it. Established
+// traffic needs none of it: clients keep what they have.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -19,10 +19,10 @@ struct ControllerOptions {
   std::vector<std::string> source_directories;
   std::string status_directory;  // empty: no status is written
   std::string xds_address = "127.0.0.1:15012";
-  std::string http_address;      // empty: none
+  std::string http_address;  // empty: none
   std::string ca_directory;
-  std::string root_cert_out;     // empty: not written
-  std::string token_key_file;    // public key of node tokens
+  std::string root_cert_out;   // empty: not written
+  std::string token_key_file;  // public key of node tokens
   // More names of the server's certificate.
   std::vector<std::string> xds_hosts;
   Settings settings;

@@ -44,7 +44,8 @@ std::string SignEs256(EVP_PKEY* key, const std::string& text) {
   EVP_DigestSignInit(context.get(), nullptr, EVP_sha256(), nullptr, key);
   EVP_DigestSign(context.get(), nullptr, &size, data, text.size());
   std::string der(size, '\0');
-  EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(der.data()), &size, data, text.size());
+  EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(der.data()), &size, data,
+                 text.size());
   const auto* at = reinterpret_cast<const unsigned char*>(der.data());
   ECDSA_SIG* pair = d2i_ECDSA_SIG(nullptr, &at, static_cast<long>(size));
   std::string raw(64, '\0');
@@ -106,7 +107,8 @@ std::string PodYaml(const std::string& name, const std::string& node, const std:
   return fmt::format(
       "apiVersion: v1\nkind: Pod\nmetadata: {{name: {0}, namespace: shop, labels: {{app: {0}}}}}\n"
       "spec: {{serviceAccountName: {0}, nodeName: {1}, containers: [{{name: app, image: x}}]}}\n"
-      "status: {{phase: Running, podIP: {2}, conditions: [{{type: Ready, status: 'True'}}]}}\n---\n",
+      "status: {{phase: Running, podIP: {2}, conditions: [{{type: Ready, status: "
+      "'True'}}]}}\n---\n",
       name, node, ip);
 }
 
@@ -144,7 +146,8 @@ class ControllerTest : public testing::Test {
     stop_ = UniqueFd(::eventfd(0, EFD_CLOEXEC));
     thread_ = std::thread([this] { controller_->Run(stop_.get()); });
     grpc::SslCredentialsOptions ssl{.pem_root_certs = Slurp(root_ / "root-cert.pem"),
-                                    .pem_private_key = "", .pem_cert_chain = ""};
+                                    .pem_private_key = "",
+                                    .pem_cert_chain = ""};
     grpc::ChannelArguments arguments;
     arguments.SetSslTargetNameOverride("istiod.istio-system.svc");
     channel_ = grpc::CreateCustomChannel(fmt::format("127.0.0.1:{}", controller_->xds_port()),
@@ -170,7 +173,8 @@ class ControllerTest : public testing::Test {
     istio::v1::auth::IstioCertificateRequest request;
     request.set_csr(MakeCsr("spiffe://cluster.local/ns/evil/sa/evil"));
     request.set_validity_duration(seconds);
-    (*request.mutable_metadata()->mutable_fields())["ImpersonatedIdentity"].set_string_value(identity);
+    (*request.mutable_metadata()->mutable_fields())["ImpersonatedIdentity"].set_string_value(
+        identity);
     return istio::v1::auth::IstioCertificateService::NewStub(channel_)->CreateCertificate(
         &context, request, &response);
   }
@@ -261,7 +265,8 @@ TEST_F(ControllerTest, ReconnectSendsWhatDiffersAndRemovesWhatIsGone) {
     Client client(channel_, MakeToken(key_.get(), "n1"));
     client.Subscribe(kAddress);
     const auto response = client.Read();
-    for (const auto& resource : response.resources()) versions[resource.name()] = resource.version();
+    for (const auto& resource : response.resources())
+      versions[resource.name()] = resource.version();
   }
   StopController();
   Write("manifests/pods.yaml", PodYaml("b", "n2", "10.0.0.2") + PodYaml("d", "n2", "10.0.0.4"));
@@ -301,8 +306,9 @@ TEST_F(ControllerTest, SignsForPodsOfTheCallersNodeAlone) {
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
   EXPECT_EQ(status.error_message(), "request impersonation authentication failure");
   EXPECT_EQ(Sign("bad", "", response).error_code(), grpc::StatusCode::UNAUTHENTICATED);
-  EXPECT_EQ(Sign(token, "spiffe://cluster.local/ns/shop/sa/a", response, 3600 * 24 * 365).error_code(),
-            grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(
+      Sign(token, "spiffe://cluster.local/ns/shop/sa/a", response, 3600 * 24 * 365).error_code(),
+      grpc::StatusCode::INVALID_ARGUMENT);
 }
 
 TEST_F(ControllerTest, TheAuthoritySurvivesARestart) {

@@ -151,7 +151,8 @@ std::string CertificatesJson(const ReportSources& from) {
 std::string Metrics(const ReportSources& from) {
   const HubCounters& hub = from.hub.counters();
   MetricText text;
-  text.Single("mesh_controller_pushes_total", "counter", "Pushes of changed resources.", hub.pushes);
+  text.Single("mesh_controller_pushes_total", "counter", "Pushes of changed resources.",
+              hub.pushes);
   text.Single("mesh_controller_responses_total", "counter", "Responses sent to clients.",
               hub.responses);
   text.Single("mesh_controller_resources_sent_total", "counter", "Resources in responses.",
@@ -184,7 +185,8 @@ std::string Metrics(const ReportSources& from) {
               from.signing.issued());
   text.Single("mesh_controller_certificates_refused_total", "counter", "Requests refused.",
               from.signing.refused());
-  text.Single("mesh_controller_root_expiry_timestamp_seconds", "gauge", "End of the CA certificate.",
+  text.Single("mesh_controller_root_expiry_timestamp_seconds", "gauge",
+              "End of the CA certificate.",
               static_cast<uint64_t>(absl::ToUnixSeconds(from.authority.not_after())));
   return text.Take();
 }

@@ -57,10 +57,13 @@ void StatusWriter::Write(const std::map<k8s::Key, std::optional<api::Condition>>
     std::string text = PatchOf(key, *condition, "");
     std::string& before = written_[key];
     if (before == text) continue;
-    const std::string now = absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone());
-    const absl::Status status = WriteFileAtomically(PathOf(key), PatchOf(key, *condition, now), 0644);
+    const std::string now =
+        absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone());
+    const absl::Status status =
+        WriteFileAtomically(PathOf(key), PatchOf(key, *condition, now), 0644);
     if (!status.ok()) {
-      Logger("status")->warn("status not written object={} err={}", key.ToString(), Describe(status));
+      Logger("status")->warn("status not written object={} err={}", key.ToString(),
+                             Describe(status));
       continue;
     }
     before = std::move(text);

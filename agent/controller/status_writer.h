@@ -1,5 +1,5 @@
-// Writes conditions back as merge patches beside the objects, one file an object. The source lays them
-// over the object; a user's file is never touched.
+// Writes conditions back as merge patches beside the objects, one file an object. The source lays
+// them over the object; a user's file is never touched.
 //
 // Thread: the controller's.
 #pragma once
@@ -15,8 +15,8 @@ namespace mesh::controller {
 
 class StatusWriter {
  public:
-  // An empty directory writes nothing. Patches of an earlier run that no object claims are removed by
-  // Sweep().
+  // An empty directory writes nothing. Patches of an earlier run that no object claims are removed
+  // by Sweep().
   explicit StatusWriter(std::string directory) : directory_(std::move(directory)) {}
 
   void Write(const std::map<k8s::Key, std::optional<api::Condition>>& conditions);

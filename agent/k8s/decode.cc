@@ -135,8 +135,8 @@ class Decoder {
         for (int i = 0; i < type->value_count(); ++i) {
           words += (i > 0 ? ", " : "") + type->value(i)->name();
         }
-        issues_.push_back({Level::kError, path,
-                           fmt::format("unknown value {}; one of {}", ToText(json), words)});
+        issues_.push_back(
+            {Level::kError, path, fmt::format("unknown value {}; one of {}", ToText(json), words)});
         return;
       }
       default:
@@ -162,8 +162,9 @@ class Decoder {
     }
     if (!(number >= static_cast<double>(low) && number <= static_cast<double>(high)) ||
         std::floor(number) != number) {
-      issues_.push_back({Level::kError, path,
-                         fmt::format("must be a whole number in {}..{}, not {}", low, high, number)});
+      issues_.push_back(
+          {Level::kError, path,
+           fmt::format("must be a whole number in {}..{}, not {}", low, high, number)});
       return std::nullopt;
     }
     return static_cast<int64_t>(number);
@@ -172,8 +173,8 @@ class Decoder {
   void Mismatch(const std::string& path, std::string_view wanted, const Json& got) {
     std::string text = ToText(got);
     if (text.size() > 60) text = text.substr(0, 60) + "...";
-    issues_.push_back({Level::kError, path, fmt::format("must be {}, not {} ({})", wanted,
-                                                        KindOf(got), text)});
+    issues_.push_back(
+        {Level::kError, path, fmt::format("must be {}, not {} ({})", wanted, KindOf(got), text)});
   }
 
   std::vector<Issue>& issues_;

@@ -19,9 +19,9 @@ struct Issue {
   std::string reason;
 };
 
-// Fields that do not decode are errors and stay unset; unknown fields are warnings. null is absence,
-// except as an element of a list of objects, where it is an object without fields. 64-bit numbers may
-// be strings, as protobuf writes them.
+// Fields that do not decode are errors and stay unset; unknown fields are warnings. null is
+// absence, except as an element of a list of objects, where it is an object without fields. 64-bit
+// numbers may be strings, as protobuf writes them.
 void Decode(const Json& json, google::protobuf::Message& out, std::vector<Issue>& issues);
 
 bool HasError(const std::vector<Issue>& issues);

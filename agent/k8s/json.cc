@@ -64,12 +64,18 @@ Json EmptyList() {
 
 std::string_view KindOf(const Json& json) {
   switch (json.kind_case()) {
-    case Json::kNumberValue: return "a number";
-    case Json::kStringValue: return "a string";
-    case Json::kBoolValue: return "true or false";
-    case Json::kStructValue: return "an object";
-    case Json::kListValue: return "a list";
-    default: return "null";
+    case Json::kNumberValue:
+      return "a number";
+    case Json::kStringValue:
+      return "a string";
+    case Json::kBoolValue:
+      return "true or false";
+    case Json::kStructValue:
+      return "an object";
+    case Json::kListValue:
+      return "a list";
+    default:
+      return "null";
   }
 }
 

@@ -108,8 +108,8 @@ void LocalSource::Scan(std::set<Key>& dirty) {
   files_ = std::move(seen);
 }
 
-// Moves what is unchanged from files_ to `seen`. A directory inside another of the list belongs to the
-// one of higher rank.
+// Moves what is unchanged from files_ to `seen`. A directory inside another of the list belongs to
+// the one of higher rank.
 void LocalSource::ScanDirectory(const std::string& path, size_t rank,
                                 std::map<std::string, File>& seen, std::set<Key>& dirty,
                                 int depth) {
@@ -117,14 +117,17 @@ void LocalSource::ScanDirectory(const std::string& path, size_t rank,
   constexpr uint32_t kMask = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE |
                              IN_DELETE_SELF | IN_ONLYDIR;
   if (::inotify_add_watch(inotify_.get(), path.c_str(), kMask) < 0 && errno == ENOSPC) {
-    scan_problems_.push_back({path, 0, "", "", "no inotify watch left (fs.inotify.max_user_watches); "
-                              "changes are seen late", Level::kWarning});
+    scan_problems_.push_back({path, 0, "", "",
+                              "no inotify watch left (fs.inotify.max_user_watches); "
+                              "changes are seen late",
+                              Level::kWarning});
   }
   DIR* dir = ::opendir(path.c_str());
   if (dir == nullptr) {
     if (errno != ENOENT) {
-      scan_problems_.push_back({path, 0, "", "", std::string("cannot be listed: ") +
-                                std::strerror(errno), Level::kError});
+      scan_problems_.push_back({path, 0, "", "",
+                                std::string("cannot be listed: ") + std::strerror(errno),
+                                Level::kError});
     }
     return;
   }
@@ -133,7 +136,7 @@ void LocalSource::ScanDirectory(const std::string& path, size_t rank,
     const std::string_view name = entry->d_name;
     if (name.front() == '.') continue;
     const std::string child = path + "/" + std::string(name);
-    struct stat info {};
+    struct stat info{};
     if (::stat(child.c_str(), &info) != 0) continue;  // gone meanwhile
     if (S_ISDIR(info.st_mode)) {
       const bool listed =
@@ -143,7 +146,8 @@ void LocalSource::ScanDirectory(const std::string& path, size_t rank,
     }
     if (!S_ISREG(info.st_mode) || !IsManifest(name)) continue;
     if (seen.size() >= kMaxFiles) {
-      scan_problems_.push_back({child, 0, "", "", "left out: more than 20000 files", Level::kError});
+      scan_problems_.push_back(
+          {child, 0, "", "", "left out: more than 20000 files", Level::kError});
       break;
     }
     const Stamp stamp{info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec, info.st_size,
@@ -169,14 +173,14 @@ void LocalSource::ScanDirectory(const std::string& path, size_t rank,
 
 LocalSource::File LocalSource::Load(const std::string& path, size_t rank, const Stamp& stamp,
                                     const File* before) {
-  File file{.directory = rank, .patch = EndsWith(path, ".patch.json"), .stamp = stamp,
-            .manifest = {}};
+  File file{
+      .directory = rank, .patch = EndsWith(path, ".patch.json"), .stamp = stamp, .manifest = {}};
   absl::StatusOr<std::string> text = ReadFile(path);
   if (text.ok()) {
     file.manifest = ReadManifest(path, *text);
   } else {
-    file.manifest.problems.push_back({path, 1, "", "", std::string(MessageOf(text.status())),
-                                      Level::kError});
+    file.manifest.problems.push_back(
+        {path, 1, "", "", std::string(MessageOf(text.status())), Level::kError});
     file.manifest.unreadable = true;
   }
   if (!file.manifest.unreadable || before == nullptr) return file;

@@ -1,13 +1,13 @@
 // Directories of manifests as the source of truth: files as the local API server.
 //
 // Objects of the same key in several directories are laid over each other in the order of the
-// directories (RFC 7396); in one directory the file that comes last by name counts, and the other is
-// reported. Files named *.patch.json only ever change an object that another file has. Names that begin
-// with '.' are ignored, so writers write `.tmp...` and rename(2).
+// directories (RFC 7396); in one directory the file that comes last by name counts, and the other
+// is reported. Files named *.patch.json only ever change an object that another file has. Names
+// that begin with '.' are ignored, so writers write `.tmp...` and rename(2).
 //
-// A file that does not parse, and an object that does not validate, keep their last good version and are
-// listed in problems(). Changes come from inotify; a full look every `rescan` finds what it missed.
-// Bounds: 20,000 files, 4 MiB a file (yaml.h); what is beyond is reported and left out.
+// A file that does not parse, and an object that does not validate, keep their last good version
+// and are listed in problems(). Changes come from inotify; a full look every `rescan` finds what it
+// missed. Bounds: 20,000 files, 4 MiB a file (yaml.h); what is beyond is reported and left out.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -35,7 +35,8 @@ class LocalSource : public Source {
   void Poll(const Handler& handler) override;
   const std::vector<Problem>& problems() const override { return problems_; }
 
-  // The file that holds the object first (not a patch); empty when there is none. For delete and edit.
+  // The file that holds the object first (not a patch); empty when there is none. For delete and
+  // edit.
   std::string FileOf(const Key& key) const;
 
  private:

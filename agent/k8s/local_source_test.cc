@@ -72,7 +72,8 @@ TEST_F(LocalSourceTest, MergesPatchesOverTheBaseAlone) {
   Write("manifests/pod.yaml", kPod);
   auto events = Poll();
   ASSERT_EQ(events.size(), 1u);
-  EXPECT_EQ(events[0].object.metadata().annotations().at("ambient.istio.io/redirection"), "enabled");
+  EXPECT_EQ(events[0].object.metadata().annotations().at("ambient.istio.io/redirection"),
+            "enabled");
   Write("run/patch/n_pod_shop_a.patch.json",
         R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","namespace":"shop"},)"
         R"("spec":{"hostNetwork":null,"nodeName":"n1"}})");
@@ -87,7 +88,8 @@ TEST_F(LocalSourceTest, MergesPatchesOverTheBaseAlone) {
 }
 
 TEST_F(LocalSourceTest, BadFileKeepsTheLastGoodVersionAndSaysWhere) {
-  Write("manifests/a.yaml", std::string(kPod) + "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n");
+  Write("manifests/a.yaml",
+        std::string(kPod) + "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n");
   EXPECT_EQ(Poll().size(), 2u);
   Write("manifests/a.yaml", std::string(kPod) + "---\napiVersion: v1\nkind: [Namespace\n");
   for (const Event& event : Poll()) EXPECT_FALSE(event.deleted);
@@ -95,8 +97,9 @@ TEST_F(LocalSourceTest, BadFileKeepsTheLastGoodVersionAndSaysWhere) {
   EXPECT_EQ(source_->problems()[0].file, root_ / "manifests/a.yaml");
   EXPECT_GE(source_->problems()[0].line, 6);
   for (const Event& event : Poll()) EXPECT_FALSE(event.deleted);
-  Write("manifests/a.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: shop}\n"
-                            "spec:\n  containers:\n  - name: 3\n");
+  Write("manifests/a.yaml",
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: shop}\n"
+        "spec:\n  containers:\n  - name: 3\n");
   auto events = Poll();
   ASSERT_EQ(events.size(), 1u);  // the namespace is gone, the pod stays
   EXPECT_TRUE(events[0].deleted);

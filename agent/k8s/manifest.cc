@@ -53,7 +53,7 @@ void AddObject(const std::string& file, Json json, int line,
 int ManifestEntry::LineOf(std::string_view field) const { return FindLine(lines, field, line); }
 
 Problem MakeProblem(const std::string& file, const ManifestEntry& entry, const Issue& issue) {
-  return {file, entry.LineOf(issue.field), entry.key.ToString(), issue.field, issue.reason,
+  return {file,       entry.LineOf(issue.field), entry.key.ToString(), issue.field, issue.reason,
           issue.level};
 }
 
@@ -61,8 +61,8 @@ Manifest ReadManifest(const std::string& file, std::string_view text) {
   Manifest manifest;
   for (YamlDocument& document : ReadYaml(text)) {
     if (!document.status.ok()) {
-      manifest.problems.push_back({file, document.line, "", "",
-                                   std::string(MessageOf(document.status)), Level::kError});
+      manifest.problems.push_back(
+          {file, document.line, "", "", std::string(MessageOf(document.status)), Level::kError});
       manifest.unreadable = true;
       continue;
     }
@@ -76,7 +76,8 @@ Manifest ReadManifest(const std::string& file, std::string_view text) {
       }
     }
     if (items->kind_case() != Json::kListValue) {
-      AddObject(file, std::move(document.value), document.line, std::move(document.lines), manifest);
+      AddObject(file, std::move(document.value), document.line, std::move(document.lines),
+                manifest);
       continue;
     }
     int index = 0;

@@ -1,5 +1,5 @@
-// The documents of one manifest file, with keys and lines, not yet decoded: they may be a part that is
-// merged over another file's.
+// The documents of one manifest file, with keys and lines, not yet decoded: they may be a part that
+// is merged over another file's.
 #pragma once
 
 #include <string>

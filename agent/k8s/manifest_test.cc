@@ -19,7 +19,8 @@ std::string Slurp(const fs::path& path) {
   return text.str();
 }
 
-// The recorded verdicts: refused there, refused here; accepted there, accepted here; and the warnings.
+// The recorded verdicts: refused there, refused here; accepted there, accepted here; and the
+// warnings.
 TEST(Manifest, RefusesWhatTheReferenceRefuses) {
   const fs::path data = fs::path(MESH_SOURCE_DIR) / "tests/data/validation";
   const auto expected = FromText(Slurp(data / "expected.json"));
@@ -31,9 +32,9 @@ TEST(Manifest, RefusesWhatTheReferenceRefuses) {
     const fs::path path = data / "cases" / (name + ".yaml");
     const CheckedManifest checked = CheckManifest(path, Slurp(path));
     const auto& fields = verdict.struct_value().fields();
-    const bool accepted = fields.at("schema").bool_value() &&
-                          (fields.at("webhook").kind_case() == Json::kNullValue ||
-                           fields.at("webhook").bool_value());
+    const bool accepted =
+        fields.at("schema").bool_value() &&
+        (fields.at("webhook").kind_case() == Json::kNullValue || fields.at("webhook").bool_value());
     std::string text;
     for (const Problem& problem : checked.problems) text += problem.ToString() + "\n";
     EXPECT_EQ(accepted, checked.objects.size() == 1) << text;
@@ -60,8 +61,9 @@ spec:
         prots: ["80"]
 )");
   ASSERT_EQ(checked.problems.size(), 3u);
-  EXPECT_EQ(checked.problems[0].ToString(),
-            "f.yaml:14: AuthorizationPolicy shop/p: spec.rules[0].to[0].operation.prots: unknown field");
+  EXPECT_EQ(
+      checked.problems[0].ToString(),
+      "f.yaml:14: AuthorizationPolicy shop/p: spec.rules[0].to[0].operation.prots: unknown field");
   EXPECT_EQ(checked.problems[1].ToString(),
             "f.yaml:11: AuthorizationPolicy shop/p: spec.rules[0].from[0].source.ipBlocks[1]: "
             "\"10.0.0.0/33\" is no IP address or CIDR range");
@@ -70,7 +72,8 @@ spec:
 }
 
 TEST(Manifest, TakesListsApart) {
-  const CheckedManifest checked = CheckManifest("f.json",
+  const CheckedManifest checked = CheckManifest(
+      "f.json",
       R"({"apiVersion":"v1","kind":"List","items":[{"apiVersion":"v1","kind":"Namespace",)"
       R"("metadata":{"name":"a"}},{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"B"}}]})");
   EXPECT_EQ(checked.objects.size(), 1u);
@@ -117,7 +120,8 @@ TEST(Yaml, ExpandingAliasesIsBounded) {
 TEST(Json, MergePatchFollowsRfc7396) {
   Json target = *FromText(R"({"a":"b","c":{"d":"e","f":"g"},"l":[1,2]})");
   MergePatch(target, *FromText(R"({"a":"z","c":{"f":null},"l":[3],"n":{"x":null,"y":1}})"));
-  EXPECT_EQ(ToText(target).size(), ToText(*FromText(R"({"a":"z","c":{"d":"e"},"l":[3],"n":{"y":1}})")).size());
+  EXPECT_EQ(ToText(target).size(),
+            ToText(*FromText(R"({"a":"z","c":{"d":"e"},"l":[3],"n":{"y":1}})")).size());
   EXPECT_EQ(Member(*Member(target, "c"), "f"), nullptr);
   EXPECT_EQ(Member(*Member(target, "n"), "x"), nullptr);
   EXPECT_EQ(Member(target, "l")->list_value().values_size(), 1);

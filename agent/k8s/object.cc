@@ -39,9 +39,9 @@ std::shared_ptr<google::protobuf::Message> NewMessage(Kind kind) {
 
 void SetNamespace(Kind kind, google::protobuf::Message& message, const std::string& ns) {
   switch (kind) {
-#define MESH_KIND_SET(name, group, versions, namespaced)                            \
-  case Kind::k##name:                                                               \
-    static_cast<api::name&>(message).mutable_metadata()->set_namespace_(ns);        \
+#define MESH_KIND_SET(name, group, versions, namespaced)                     \
+  case Kind::k##name:                                                        \
+    static_cast<api::name&>(message).mutable_metadata()->set_namespace_(ns); \
     break;
     MESH_KINDS(MESH_KIND_SET)
 #undef MESH_KIND_SET
@@ -104,14 +104,20 @@ std::optional<Kind> FindKind(std::string_view word) {
   const std::string wanted = Lower(word);
   for (size_t i = 0; i < kKinds.size(); ++i) {
     const std::string name = Lower(kKinds[i].name);
-    const std::string plural = name.back() == 'y' ? name.substr(0, name.size() - 1) + "ies" : name + "s";
+    const std::string plural =
+        name.back() == 'y' ? name.substr(0, name.size() - 1) + "ies" : name + "s";
     if (wanted == name || wanted == plural) return static_cast<Kind>(i);
   }
-  constexpr std::array<std::pair<std::string_view, Kind>, 9> kShort = {{
-      {"ns", Kind::kNamespace}, {"no", Kind::kNode}, {"sa", Kind::kServiceAccount},
-      {"svc", Kind::kService}, {"po", Kind::kPod}, {"cm", Kind::kConfigMap},
-      {"deploy", Kind::kDeployment}, {"pa", Kind::kPeerAuthentication},
-      {"ap", Kind::kAuthorizationPolicy}}};
+  constexpr std::array<std::pair<std::string_view, Kind>, 9> kShort = {
+      {{"ns", Kind::kNamespace},
+       {"no", Kind::kNode},
+       {"sa", Kind::kServiceAccount},
+       {"svc", Kind::kService},
+       {"po", Kind::kPod},
+       {"cm", Kind::kConfigMap},
+       {"deploy", Kind::kDeployment},
+       {"pa", Kind::kPeerAuthentication},
+       {"ap", Kind::kAuthorizationPolicy}}};
   for (const auto& [name, kind] : kShort) {
     if (wanted == name) return kind;
   }
@@ -136,7 +142,8 @@ const api::ObjectMeta& Object::metadata() const {
 
 KeyResult KeyOf(const Json& json) {
   if (json.kind_case() != Json::kStructValue) {
-    return {std::nullopt, {Level::kError, "", fmt::format("must be an object, not {}", KindOf(json))}};
+    return {std::nullopt,
+            {Level::kError, "", fmt::format("must be an object, not {}", KindOf(json))}};
   }
   const std::string kind_name = StringMember(json, "kind");
   const std::string api_version = StringMember(json, "apiVersion");
@@ -144,23 +151,27 @@ KeyResult KeyOf(const Json& json) {
   if (api_version.empty()) return {std::nullopt, {Level::kError, "apiVersion", "missing"}};
   const auto kind = FindKind(api_version, kind_name);
   if (!kind) {
-    return {std::nullopt, {Level::kWarning, "kind",
-                           fmt::format("{} of {} is not used by the mesh", kind_name, api_version)}};
+    return {std::nullopt,
+            {Level::kWarning, "kind",
+             fmt::format("{} of {} is not used by the mesh", kind_name, api_version)}};
   }
   Key key{*kind, "", MetadataMember(json, "name")};
   if (!IsValidName(key.name)) {
-    return {std::nullopt,
-            {Level::kError, "metadata.name",
-             key.name.empty() ? std::string("missing")
-                              : fmt::format("\"{}\" is no name: lower case letters, digits, '-' and "
-                                            "'.', at most 253", key.name)}};
+    return {
+        std::nullopt,
+        {Level::kError, "metadata.name",
+         key.name.empty() ? std::string("missing")
+                          : fmt::format("\"{}\" is no name: lower case letters, digits, '-' and "
+                                        "'.', at most 253",
+                                        key.name)}};
   }
   if (IsNamespaced(*kind)) {
     key.ns = MetadataMember(json, "namespace");
     if (key.ns.empty()) key.ns = "default";
     if (!IsValidName(key.ns) || key.ns.find('.') != std::string::npos) {
-      return {std::nullopt, {Level::kError, "metadata.namespace",
-                             fmt::format("\"{}\" is no namespace's name", key.ns)}};
+      return {std::nullopt,
+              {Level::kError, "metadata.namespace",
+               fmt::format("\"{}\" is no namespace's name", key.ns)}};
     }
   }
   return {std::move(key), {}};

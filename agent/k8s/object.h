@@ -19,17 +19,17 @@
 namespace mesh::k8s {
 
 // X(kind, group, versions, namespaced)
-#define MESH_KINDS(X)                                         \
-  X(Namespace, "", "v1", false)                               \
-  X(Node, "", "v1", false)                                    \
-  X(ServiceAccount, "", "v1", true)                           \
-  X(Service, "", "v1", true)                                  \
-  X(Pod, "", "v1", true)                                      \
-  X(ConfigMap, "", "v1", true)                                \
-  X(Deployment, "apps", "v1", true)                           \
-  X(StatefulSet, "apps", "v1", true)                          \
-  X(ReplicaSet, "apps", "v1", true)                           \
-  X(EndpointSlice, "discovery.k8s.io", "v1", true)            \
+#define MESH_KINDS(X)                                            \
+  X(Namespace, "", "v1", false)                                  \
+  X(Node, "", "v1", false)                                       \
+  X(ServiceAccount, "", "v1", true)                              \
+  X(Service, "", "v1", true)                                     \
+  X(Pod, "", "v1", true)                                         \
+  X(ConfigMap, "", "v1", true)                                   \
+  X(Deployment, "apps", "v1", true)                              \
+  X(StatefulSet, "apps", "v1", true)                             \
+  X(ReplicaSet, "apps", "v1", true)                              \
+  X(EndpointSlice, "discovery.k8s.io", "v1", true)               \
   X(PeerAuthentication, "security.istio.io", "v1 v1beta1", true) \
   X(AuthorizationPolicy, "security.istio.io", "v1 v1beta1", true)
 
@@ -51,9 +51,9 @@ struct KindTrait;
 MESH_KINDS(MESH_KIND_TRAIT)
 #undef MESH_KIND_TRAIT
 
-std::string_view NameOf(Kind kind);      // "AuthorizationPolicy"
-std::string_view GroupOf(Kind kind);     // "security.istio.io"; empty: core
-std::string ApiVersionOf(Kind kind);     // "security.istio.io/v1": the first served
+std::string_view NameOf(Kind kind);   // "AuthorizationPolicy"
+std::string_view GroupOf(Kind kind);  // "security.istio.io"; empty: core
+std::string ApiVersionOf(Kind kind);  // "security.istio.io/v1": the first served
 bool IsNamespaced(Kind kind);
 std::optional<Kind> FindKind(std::string_view api_version, std::string_view kind);
 // By name alone, in any case, singular or plural ("pod", "Pods"); for people at a shell.

@@ -1,6 +1,6 @@
-// Which mode a workload's port is in, from the PeerAuthentications that apply to it: port, workload,
-// namespace, mesh, else PERMISSIVE; UNSET falls through; of several at one level the oldest counts.
-// A pure function over the objects, so that the controller and the node agent agree.
+// Which mode a workload's port is in, from the PeerAuthentications that apply to it: port,
+// workload, namespace, mesh, else PERMISSIVE; UNSET falls through; of several at one level the
+// oldest counts. A pure function over the objects, so that the controller and the node agent agree.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@ namespace mesh::k8s {
 using PeerAuthenticationRef = std::shared_ptr<const api::PeerAuthentication>;
 
 struct EffectivePeerAuthentication {
-  bool strict = false;                // of ports without an entry
-  std::map<uint32_t, bool> ports;     // exceptions alone: port -> strict
+  bool strict = false;             // of ports without an entry
+  std::map<uint32_t, bool> ports;  // exceptions alone: port -> strict
   // The workload's own policy when its port entries count; null otherwise.
   const api::PeerAuthentication* workload = nullptr;
 

@@ -44,11 +44,14 @@ TEST(PeerAuthentication, NothingIsPermissive) { EXPECT_FALSE(For({}).strict); }
 TEST(PeerAuthentication, NarrowerScopesWinAndUnsetInherits) {
   EXPECT_TRUE(For(Make({{"root", "m", "", Mode::STRICT, {}, ""}})).strict);
   EXPECT_FALSE(For(Make({{"root", "m", "", Mode::STRICT, {}, ""},
-                         {"shop", "n", "", Mode::PERMISSIVE, {}, ""}})).strict);
-  EXPECT_TRUE(For(Make({{"root", "m", "", Mode::STRICT, {}, ""},
-                        {"shop", "n", "", Mode::UNSET, {}, ""}})).strict);
+                         {"shop", "n", "", Mode::PERMISSIVE, {}, ""}}))
+                   .strict);
+  EXPECT_TRUE(
+      For(Make({{"root", "m", "", Mode::STRICT, {}, ""}, {"shop", "n", "", Mode::UNSET, {}, ""}}))
+          .strict);
   EXPECT_TRUE(For(Make({{"shop", "n", "", Mode::DISABLE, {}, ""},
-                        {"shop", "w", "web", Mode::STRICT, {}, ""}})).strict);
+                        {"shop", "w", "web", Mode::STRICT, {}, ""}}))
+                  .strict);
   EXPECT_FALSE(For(Make({{"shop", "w", "other", Mode::STRICT, {}, ""}})).strict);
   EXPECT_FALSE(For(Make({{"other", "n", "", Mode::STRICT, {}, ""}})).strict);
 }
@@ -59,15 +62,21 @@ TEST(PeerAuthentication, SelectorsOfTheRootNamespaceSelectNothing) {
 
 TEST(PeerAuthentication, TheOldestOfALevelCounts) {
   EXPECT_TRUE(For(Make({{"shop", "b", "", Mode::STRICT, {}, "2026-01-01T00:00:00Z"},
-                        {"shop", "a", "", Mode::DISABLE, {}, "2026-01-02T00:00:00Z"}})).strict);
-  EXPECT_FALSE(For(Make({{"shop", "b", "", Mode::STRICT, {}, ""},
-                         {"shop", "a", "", Mode::DISABLE, {}, ""}})).strict);
+                        {"shop", "a", "", Mode::DISABLE, {}, "2026-01-02T00:00:00Z"}}))
+                  .strict);
+  EXPECT_FALSE(
+      For(Make({{"shop", "b", "", Mode::STRICT, {}, ""}, {"shop", "a", "", Mode::DISABLE, {}, ""}}))
+          .strict);
 }
 
 TEST(PeerAuthentication, PortsAreExceptionsOnlyWhereTheyDiffer) {
-  const auto all = Make({{"shop", "w", "web", Mode::STRICT,
-                          {{80, Mode::PERMISSIVE}, {81, Mode::STRICT}, {82, Mode::UNSET},
-                           {83, Mode::DISABLE}}, ""}});
+  const auto all =
+      Make({{"shop",
+             "w",
+             "web",
+             Mode::STRICT,
+             {{80, Mode::PERMISSIVE}, {81, Mode::STRICT}, {82, Mode::UNSET}, {83, Mode::DISABLE}},
+             ""}});
   const auto effective = For(all);
   EXPECT_EQ(effective.ports.size(), 2u);
   EXPECT_FALSE(effective.StrictFor(80));

@@ -1,5 +1,5 @@
-// Where objects come from: typed upserts and deletes. The local source reads directories; nothing above
-// this interface knows which source runs.
+// Where objects come from: typed upserts and deletes. The local source reads directories; nothing
+// above this interface knows which source runs.
 //
 // Owner: whoever polls it. Thread: one; a Source has no thread of its own.
 #pragma once
@@ -39,15 +39,15 @@ class Source {
 
   // Readable when Poll() has something to do; for epoll.
   virtual int fd() const = 0;
-  // Never blocks. The first call emits everything there is, as one batch (empty when there is nothing):
-  // after it the source is in sync.
+  // Never blocks. The first call emits everything there is, as one batch (empty when there is
+  // nothing): after it the source is in sync.
   virtual void Poll(const Handler& handler) = 0;
   // The present ones; the same list until Poll() changes it.
   virtual const std::vector<Problem>& problems() const = 0;
 };
 
-// Blocks in poll(2) on source.fd() for at most `timeout_ms`, or until `wake_fd` (if not negative) is
-// readable. For loops that have nothing else to wait for.
+// Blocks in poll(2) on source.fd() for at most `timeout_ms`, or until `wake_fd` (if not negative)
+// is readable. For loops that have nothing else to wait for.
 void WaitFor(const Source& source, int timeout_ms, int wake_fd = -1);
 
 }  // namespace mesh::k8s

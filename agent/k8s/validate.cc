@@ -29,9 +29,9 @@ void ValidateAnnotations(const Object& object, std::vector<Issue>& issues) {
       Error(issues, field, fmt::format("must be true or false, not \"{}\"", value));
     } else if (policy->spec().action() != api::AuthorizationPolicySpec::ALLOW &&
                policy->spec().action() != api::AuthorizationPolicySpec::DENY) {
-      Error(issues, field, fmt::format("only supports action ALLOW/DENY, found action {}",
-                                       api::AuthorizationPolicySpec::Action_Name(
-                                           policy->spec().action())));
+      Error(issues, field,
+            fmt::format("only supports action ALLOW/DENY, found action {}",
+                        api::AuthorizationPolicySpec::Action_Name(policy->spec().action())));
     }
   }
 }
@@ -91,8 +91,9 @@ void ValidatePodSpec(const api::PodSpec& spec, const std::string& field,
 
 void ValidateSelector(const api::WorkloadSelector& selector, std::vector<Issue>& issues) {
   if (selector.match_labels().empty()) {
-    issues.push_back({Level::kWarning, "spec.selector",
-                      "workload selector specified without labels: it applies to the whole namespace"});
+    issues.push_back(
+        {Level::kWarning, "spec.selector",
+         "workload selector specified without labels: it applies to the whole namespace"});
   }
   for (const auto& [key, value] : selector.match_labels()) {
     const std::string field = "spec.selector.matchLabels." + key;

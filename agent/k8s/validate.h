@@ -1,5 +1,5 @@
-// Semantic validation: what the API server and Istio's webhook refuse is refused here, naming the same
-// field. Decoding (types, unknown fields) came before.
+// Semantic validation: what the API server and Istio's webhook refuse is refused here, naming the
+// same field. Decoding (types, unknown fields) came before.
 #pragma once
 
 #include <vector>
@@ -11,7 +11,8 @@ namespace mesh::k8s {
 void Validate(const Object& object, std::vector<Issue>& issues);
 
 // One file per kind whose rules are long.
-void ValidateAuthorizationPolicy(const api::AuthorizationPolicy& policy, std::vector<Issue>& issues);
+void ValidateAuthorizationPolicy(const api::AuthorizationPolicy& policy,
+                                 std::vector<Issue>& issues);
 
 // Shared by kinds with a selector.
 void ValidateSelector(const api::WorkloadSelector& selector, std::vector<Issue>& issues);

@@ -20,21 +20,31 @@ struct Field {
 };
 
 std::array<Field, 14> FieldsOf(const api::Source& s) {
-  return {{{"principals", s.principals()}, {"notPrincipals", s.not_principals()},
+  return {{{"principals", s.principals()},
+           {"notPrincipals", s.not_principals()},
            {"requestPrincipals", s.request_principals()},
            {"notRequestPrincipals", s.not_request_principals()},
-           {"namespaces", s.namespaces()}, {"notNamespaces", s.not_namespaces()},
+           {"namespaces", s.namespaces()},
+           {"notNamespaces", s.not_namespaces()},
            {"serviceAccounts", s.service_accounts()},
            {"notServiceAccounts", s.not_service_accounts()},
-           {"ipBlocks", s.ip_blocks()}, {"notIpBlocks", s.not_ip_blocks()},
-           {"remoteIpBlocks", s.remote_ip_blocks()}, {"notRemoteIpBlocks", s.not_remote_ip_blocks()},
-           {"trustDomains", s.trust_domains()}, {"notTrustDomains", s.not_trust_domains()}}};
+           {"ipBlocks", s.ip_blocks()},
+           {"notIpBlocks", s.not_ip_blocks()},
+           {"remoteIpBlocks", s.remote_ip_blocks()},
+           {"notRemoteIpBlocks", s.not_remote_ip_blocks()},
+           {"trustDomains", s.trust_domains()},
+           {"notTrustDomains", s.not_trust_domains()}}};
 }
 
 std::array<Field, 8> FieldsOf(const api::Operation& o) {
-  return {{{"hosts", o.hosts()}, {"notHosts", o.not_hosts()}, {"ports", o.ports()},
-           {"notPorts", o.not_ports()}, {"methods", o.methods()}, {"notMethods", o.not_methods()},
-           {"paths", o.paths()}, {"notPaths", o.not_paths()}}};
+  return {{{"hosts", o.hosts()},
+           {"notHosts", o.not_hosts()},
+           {"ports", o.ports()},
+           {"notPorts", o.not_ports()},
+           {"methods", o.methods()},
+           {"notMethods", o.not_methods()},
+           {"paths", o.paths()},
+           {"notPaths", o.not_paths()}}};
 }
 
 bool StartsWith(std::string_view text, std::string_view prefix) {
@@ -49,26 +59,29 @@ class Checker {
     CheckTargets();
     const bool custom = spec_.action() == Spec::CUSTOM;
     if (custom && spec_.rules().empty()) {
-      Error("spec.rules", "CUSTOM action without rules is never triggered; an empty rule {} matches "
-                          "every request");
+      Error("spec.rules",
+            "CUSTOM action without rules is never triggered; an empty rule {} matches "
+            "every request");
     }
     if (spec_.action() == Spec::DENY && spec_.rules().empty()) {
-      Error("spec.rules", "DENY action without rules is never triggered; an empty rule {} matches "
-                          "every request");
+      Error("spec.rules",
+            "DENY action without rules is never triggered; an empty rule {} matches "
+            "every request");
     }
     if (custom && spec_.provider().name().empty()) Error("spec.provider.name", "must not be empty");
     if (!custom && spec_.has_provider()) {
-      Error("spec.provider", fmt::format("only with action CUSTOM, found {}",
-                                         Spec::Action_Name(spec_.action())));
+      Error("spec.provider",
+            fmt::format("only with action CUSTOM, found {}", Spec::Action_Name(spec_.action())));
     }
     if (spec_.rules_size() > 512) Error("spec.rules", "more than 512 rules");
     for (int i = 0; i < spec_.rules_size(); ++i) {
       CheckRule(spec_.rules(i), fmt::format("spec.rules[{}]", i));
     }
     if (http_only_deny_) {
-      issues_.push_back({Level::kWarning, "spec.rules",
-                         "a DENY rule with only HTTP attributes denies all traffic to TCP ports in its "
-                         "scope; name the port"});
+      issues_.push_back(
+          {Level::kWarning, "spec.rules",
+           "a DENY rule with only HTTP attributes denies all traffic to TCP ports in its "
+           "scope; name the port"});
     }
   }
 
@@ -92,14 +105,19 @@ class Checker {
   void CheckTarget(const api::PolicyTargetReference& target, const std::string& field) {
     if (target.name().empty()) Error(field + ".name", "required");
     if (!target.namespace_().empty()) Error(field + ".namespace", "must not be set");
-    constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kKinds = {{
-        {"", "Service"}, {"core", "Service"}, {"networking.istio.io", "ServiceEntry"},
-        {"gateway.networking.k8s.io", "Gateway"}, {"gateway.networking.k8s.io", "GatewayClass"}}};
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kKinds = {
+        {{"", "Service"},
+         {"core", "Service"},
+         {"networking.istio.io", "ServiceEntry"},
+         {"gateway.networking.k8s.io", "Gateway"},
+         {"gateway.networking.k8s.io", "GatewayClass"}}};
     for (const auto& [group, kind] : kKinds) {
       if (target.group() == group && target.kind() == kind) return;
     }
-    Error(field + ".kind", fmt::format("must be Service, ServiceEntry, Gateway or GatewayClass of their "
-                                       "groups, not {}/{}", target.group(), target.kind()));
+    Error(field + ".kind",
+          fmt::format("must be Service, ServiceEntry, Gateway or GatewayClass of their "
+                      "groups, not {}/{}",
+                      target.group(), target.kind()));
   }
 
   void CheckRule(const api::AuthorizationRule& rule, const std::string& field) {
@@ -146,7 +164,8 @@ class Checker {
     if (!any) Error(field, "must have at least one field");
     const bool accounts = source.service_accounts_size() + source.not_service_accounts_size() > 0;
     if (accounts && source.principals_size() + source.not_principals_size() +
-                            source.namespaces_size() + source.not_namespaces_size() > 0) {
+                            source.namespaces_size() + source.not_namespaces_size() >
+                        0) {
       Error(field, "cannot set serviceAccounts with namespaces or principals");
     }
   }
@@ -224,8 +243,8 @@ class Checker {
       if (op && ended) Error(field, fmt::format("\"{}\": {{**}} must be the last operator", path));
       if (segment == "{**}") ended = true;
       if (!op && segment.find_first_of("*{}") != std::string_view::npos) {
-        Error(field, fmt::format("\"{}\" contains segment {} with invalid string literal", path,
-                                 segment));
+        Error(field,
+              fmt::format("\"{}\" contains segment {} with invalid string literal", path, segment));
       }
     }
   }

@@ -70,8 +70,8 @@ class Converter {
           if (fields.contains(key)) {
             return Invalid("{}{}{}: given twice", path, path.empty() ? "" : ".", key);
           }
-          RETURN_IF_ERROR(Convert(entry.second, path.empty() ? key : path + "." + key, depth + 1,
-                                  fields[key]));
+          RETURN_IF_ERROR(
+              Convert(entry.second, path.empty() ? key : path + "." + key, depth + 1, fields[key]));
         }
         return absl::OkStatus();
       }
@@ -107,8 +107,12 @@ class Converter {
 bool IsUtf8(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
     const auto lead = static_cast<unsigned char>(text[i]);
-    const size_t length = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3
-                                                            : lead < 0xF5 ? 4 : 0;
+    const size_t length = lead < 0x80   ? 1
+                          : lead < 0xC2 ? 0
+                          : lead < 0xE0 ? 2
+                          : lead < 0xF0 ? 3
+                          : lead < 0xF5 ? 4
+                                        : 0;
     if (length == 0 || i + length > text.size()) return false;
     for (size_t k = 1; k < length; ++k) {
       const auto next = static_cast<unsigned char>(text[i + k]);
@@ -147,8 +151,8 @@ YamlDocument ReadOne(const std::string& text, int offset) {
 }
 
 bool IsMarker(std::string_view line, std::string_view marker) {
-  return line.substr(0, 3) == marker && (line.size() == 3 || line[3] == ' ' || line[3] == '\t' ||
-                                         line[3] == '\r');
+  return line.substr(0, 3) == marker &&
+         (line.size() == 3 || line[3] == ' ' || line[3] == '\t' || line[3] == '\r');
 }
 
 }  // namespace

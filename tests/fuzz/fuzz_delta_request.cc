@@ -1,5 +1,5 @@
-// What an xDS client may send: requests one after the other, each preceded by its length (one byte, times
-// four), answered by the session, with changes in between.
+// What an xDS client may send: requests one after the other, each preceded by its length (one byte,
+// times four), answered by the session, with changes in between.
 #include <cstdint>
 #include <string>
 

@@ -1,5 +1,6 @@
-// Whatever a control plane sends: a response is applied or refused by name, and the state stays whole.
-// The first byte picks the form: a whole response, or the body of one Address or Authorization.
+// Whatever a control plane sends: a response is applied or refused by name, and the state stays
+// whole. The first byte picks the form: a whole response, or the body of one Address or
+// Authorization.
 #include <cstdint>
 #include <string>
 
@@ -25,8 +26,7 @@ xds::Response FromBytes(uint8_t form, const std::string& bytes) {
   // The name must be the body's own; a resource under another name is refused early.
   state::StateStore probe;
   resource.set_name("?");
-  const std::string error(
-      MessageOf(xds::StateSink(probe).Upsert(response.type_url(), resource)));
+  const std::string error(MessageOf(xds::StateSink(probe).Upsert(response.type_url(), resource)));
   constexpr std::string_view kPrefix = "resource ? holds ";
   if (error.starts_with(kPrefix)) resource.set_name(error.substr(kPrefix.size()));
   return response;
@@ -61,7 +61,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     client.OnResponse(copy);
     LookEverywhere(*store.Publish());
   }
-  for (const auto& resource : response.resources()) sink.Remove(response.type_url(), resource.name());
+  for (const auto& resource : response.resources())
+    sink.Remove(response.type_url(), resource.name());
   LookEverywhere(*store.Publish());
   return 0;
 }

@@ -81,7 +81,9 @@ class Failure : public testing::Test {
     return mesh_->Exec("shop/client", {"curl", "-sS", "-m", "5", "http://server/"});
   }
   static int StrangerCode() {
-    return mesh_->Exec("outside/stranger", {"curl", "-sS", "-m", "5", "http://" + mesh_->PodIp("shop/server") + ":8080/"})
+    return mesh_
+        ->Exec("outside/stranger",
+               {"curl", "-sS", "-m", "5", "http://" + mesh_->PodIp("shop/server") + ":8080/"})
         .code;
   }
   // Kills with -9 and waits for the supervisor to have started another.
@@ -92,7 +94,8 @@ class Failure : public testing::Test {
     ASSERT_TRUE(Eventually([&] {
       const int pid = mesh_->PidOf(process);
       return pid > 0 && pid != old && ::kill(pid, 0) == 0;
-    })) << process << " did not come back";
+    })) << process
+        << " did not come back";
   }
 
   static LocalMesh* mesh_;
@@ -104,7 +107,8 @@ TEST_F(Failure, ZtunnelAwayMeansRefusedNeverPlainText) {
   const int pid = mesh_->PidOf("ztunnel-node-2");
   ASSERT_GT(pid, 0);
   ASSERT_EQ(::kill(pid, SIGKILL), 0);
-  // In this window the kernel answers. Whatever the moment, a stranger is never let into a STRICT pod.
+  // In this window the kernel answers. Whatever the moment, a stranger is never let into a STRICT
+  // pod.
   for (int i = 0; i < 20; ++i) EXPECT_NE(StrangerCode(), 0);
   EXPECT_TRUE(Eventually([] { return Get().code == 0; })) << "no traffic after the restart";
   EXPECT_NE(StrangerCode(), 0);
@@ -118,8 +122,10 @@ TEST_F(Failure, ZtunnelKilledOnTheClientsNodeComesBack) {
 TEST_F(Failure, AgentKilledDisturbsNothing) {
   const int old = mesh_->PidOf("agent-node-1");
   ASSERT_GT(old, 0);
-  Background load(mesh_->ExecWords(
-      "shop/client", {"bash", "-c", "for i in $(seq 60); do curl -sS -m 5 -o /dev/null http://server/ || echo BAD; done; echo END"}));
+  Background load(
+      mesh_->ExecWords("shop/client", {"bash", "-c",
+                                       "for i in $(seq 60); do curl -sS -m 5 -o /dev/null "
+                                       "http://server/ || echo BAD; done; echo END"}));
   ASSERT_EQ(::kill(old, SIGKILL), 0);
   ASSERT_TRUE(Eventually([&] {
     const int pid = mesh_->PidOf("agent-node-1");
@@ -164,7 +170,8 @@ spec: {}
 )");
   ASSERT_EQ(applied.code, 0) << applied.out << applied.err;
   EXPECT_TRUE(Eventually([] { return Get().code != 0; }));
-  EXPECT_EQ(mesh_->Meshctl({"local", "delete", "AuthorizationPolicy", "deny-all", "-n", "shop"}).code, 0);
+  EXPECT_EQ(
+      mesh_->Meshctl({"local", "delete", "AuthorizationPolicy", "deny-all", "-n", "shop"}).code, 0);
   EXPECT_TRUE(Eventually([] { return Get().code == 0; }));
 }
 
@@ -184,9 +191,11 @@ spec:
     - source: {ipBlocks: ["10.0.0.0/99"]}
 )");
   EXPECT_EQ(applied.code, 1);
-  EXPECT_NE((applied.out + applied.err).find("ipBlocks"), std::string::npos) << applied.out << applied.err;
+  EXPECT_NE((applied.out + applied.err).find("ipBlocks"), std::string::npos)
+      << applied.out << applied.err;
   EXPECT_EQ(mesh_->Meshctl({"local", "get", "ConfigMap", "fine", "-n", "shop"}).code, 0);
-  EXPECT_NE(mesh_->Meshctl({"local", "get", "AuthorizationPolicy", "broken", "-n", "shop"}).code, 0);
+  EXPECT_NE(mesh_->Meshctl({"local", "get", "AuthorizationPolicy", "broken", "-n", "shop"}).code,
+            0);
   EXPECT_EQ(Get().code, 0);
 }
 

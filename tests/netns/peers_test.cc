@@ -1,5 +1,5 @@
-// Other people's implementations at either end of our tunnel: curl 8 as an HBONE client, nghttpx as an
-// HBONE server. Needs `make peers`.
+// Other people's implementations at either end of our tunnel: curl 8 as an HBONE client, nghttpx as
+// an HBONE server. Needs `make peers`.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -92,13 +92,19 @@ class Peers : public testing::Test {
     ASSERT_EQ(RunCommand({"mkdir", "-p", dir_}).code, 0);
     // A certificate of this mesh for outside/foreign, by the mesh's own authority.
     const std::string ca = mesh_->root() + "/pki/ca";
-    const Outcome made = RunCommand({"bash", "-ec",
-        "cd " + dir_ + "; openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem"
-        " -subj / -out csr.pem 2>/dev/null;"
-        " echo 'subjectAltName=critical,URI:spiffe://cluster.local/ns/outside/sa/foreign' > ext;"
-        " openssl x509 -req -in csr.pem -CA " + ca + "/ca-cert.pem -CAkey " + ca + "/ca-key.pem"
-        " -CAcreateserial -CAserial serial -days 1 -extfile ext -out leaf.pem 2>/dev/null;"
-        " cp " + mesh_->root() + "/pki/root-cert.pem root.pem"});
+    const Outcome made = RunCommand(
+        {"bash", "-ec",
+         "cd " + dir_ +
+             "; openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem"
+             " -subj / -out csr.pem 2>/dev/null;"
+             " echo 'subjectAltName=critical,URI:spiffe://cluster.local/ns/outside/sa/foreign' > "
+             "ext;"
+             " openssl x509 -req -in csr.pem -CA " +
+             ca + "/ca-cert.pem -CAkey " + ca +
+             "/ca-key.pem"
+             " -CAcreateserial -CAserial serial -days 1 -extfile ext -out leaf.pem 2>/dev/null;"
+             " cp " +
+             mesh_->root() + "/pki/root-cert.pem root.pem"});
     ASSERT_EQ(made.code, 0) << made.err;
   }
   static void TearDownTestSuite() {
@@ -110,8 +116,9 @@ class Peers : public testing::Test {
     ASSERT_EQ(mesh_->problem(), "");
   }
   static Outcome Curl8(std::vector<std::string> more) {
-    std::vector<std::string> argv = {MESH_PEERS_DIR "/curl8", "-sS", "-m", "8", "--proxytunnel",
-                                     "--proxy-http2", "--proxy-insecure"};
+    std::vector<std::string> argv = {
+        MESH_PEERS_DIR "/curl", "-sS", "-m", "8", "--proxytunnel", "--proxy-http2",
+        "--proxy-insecure"};
     argv.insert(argv.end(), more.begin(), more.end());
     return mesh_->Exec("outside/foreign", argv);
   }
@@ -124,13 +131,15 @@ std::string Peers::dir_;
 
 TEST_F(Peers, CurlWithAMeshCertificateFetchesThroughOurInbound) {
   const std::string ip = mesh_->PodIp("shop/server");
-  const Outcome got = Curl8({"--proxy", "https://" + ip + ":15008", "--proxy-cert", dir_ + "/leaf.pem",
-                             "--proxy-key", dir_ + "/key.pem", "http://" + ip + ":8080/"});
+  const Outcome got =
+      Curl8({"--proxy", "https://" + ip + ":15008", "--proxy-cert", dir_ + "/leaf.pem",
+             "--proxy-key", dir_ + "/key.pem", "http://" + ip + ":8080/"});
   EXPECT_EQ(got.code, 0) << got.err;
   EXPECT_NE(got.out.find("\"service\":\"server\""), std::string::npos) << got.out;
   EXPECT_TRUE(Eventually([] {
     return !Lines(mesh_->ZtunnelLog("node-2"),
-                  {"src.identity=\"spiffe://cluster.local/ns/outside/sa/foreign\"", "direction=\"inbound\""})
+                  {"src.identity=\"spiffe://cluster.local/ns/outside/sa/foreign\"",
+                   "direction=\"inbound\""})
                 .empty();
   }));
 }
@@ -148,14 +157,16 @@ TEST_F(Peers, OurOutboundReachesAnEndThatNghttpxTerminates) {
   }
   Background backend(mesh_->ExecWords("outside/foreign", {"python3", dir_ + "/connect.py"}));
   Background nghttpx(mesh_->ExecWords(
-      "outside/foreign", {"nghttpx", "--conf=/dev/null", "--http2-proxy", "-f0.0.0.0,15008", "-b127.0.0.1,8118",
-                          "--verify-client", "--verify-client-cacert=" + dir_ + "/root.pem", "--workers=1",
-                          "--errorlog-file=" + dir_ + "/nghttpx.log", dir_ + "/key.pem", dir_ + "/leaf.pem"}));
+      "outside/foreign",
+      {"nghttpx", "--conf=/dev/null", "--http2-proxy", "-f0.0.0.0,15008", "-b127.0.0.1,8118",
+       "--verify-client", "--verify-client-cacert=" + dir_ + "/root.pem", "--workers=1",
+       "--errorlog-file=" + dir_ + "/nghttpx.log", dir_ + "/key.pem", dir_ + "/leaf.pem"}));
   Outcome got;
   EXPECT_TRUE(Eventually([&] {
     got = mesh_->Exec("shop/client", {"curl", "-sS", "-m", "5", "http://" + ip + ":8080/"});
     return got.code == 0;
-  })) << got.err << nghttpx.Stop().out << mesh_->ZtunnelLog("node-1");
+  })) << got.err
+      << nghttpx.Stop().out << mesh_->ZtunnelLog("node-1");
   EXPECT_NE(got.out.find("\"service\":\"foreign\""), std::string::npos) << got.out;
   EXPECT_FALSE(Lines(mesh_->ZtunnelLog("node-1"), {"dst.addr=" + ip + ":15008"}).empty());
 }

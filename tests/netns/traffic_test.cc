@@ -121,7 +121,8 @@ class Traffic : public testing::Test {
   }
   static std::string Authorization(const std::string& body) {
     return "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n"
-           "metadata: {name: rule, namespace: shop}\nspec:\n" + body;
+           "metadata: {name: rule, namespace: shop}\nspec:\n" +
+           body;
   }
   static constexpr const char* kStrict =
       "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\n"
@@ -150,8 +151,9 @@ TEST_F(Traffic, CrossNodeCapturedToCapturedByServiceName) {
                 .empty();
   })) << mesh_->ZtunnelLog("node-1");
   EXPECT_TRUE(Eventually([] {
-    return !Lines(mesh_->ZtunnelLog("node-2"), {"direction=\"inbound\"", "src.identity=\"" + kClientId + "\"",
-                                                "dst.workload=\"far\""})
+    return !Lines(mesh_->ZtunnelLog("node-2"),
+                  {"direction=\"inbound\"", "src.identity=\"" + kClientId + "\"",
+                   "dst.workload=\"far\""})
                 .empty();
   })) << mesh_->ZtunnelLog("node-2");
 }
@@ -182,7 +184,8 @@ TEST_F(Traffic, PodAddressesWorkInBothFamilies) {
 
 TEST_F(Traffic, ServiceNamesWorkInBothFamilies) {
   for (const char* flag : {"-4", "-6"}) {
-    for (const char* url : {"http://near/", "http://far.shop/", "http://far.shop.svc.cluster.local/"}) {
+    for (const char* url :
+         {"http://near/", "http://far.shop/", "http://far.shop.svc.cluster.local/"}) {
       const Outcome got = mesh_->Exec("shop/client", {"curl", "-sS", "-m", "8", flag, url});
       EXPECT_EQ(got.code, 0) << flag << " " << url << ": " << got.err;
     }
@@ -193,8 +196,8 @@ TEST_F(Traffic, OutOfTheMeshIsPassedThroughUntouched) {
   const Outcome got = Get("shop/client", "http://" + Host("outside/plain", 4) + ":8080/");
   EXPECT_EQ(got.code, 0) << got.err;
   EXPECT_TRUE(Eventually([] {
-    for (const std::string& line :
-         Lines(mesh_->ZtunnelLog("node-1"), {"dst.addr=" + mesh_->PodIp("outside/plain") + ":8080"})) {
+    for (const std::string& line : Lines(mesh_->ZtunnelLog("node-1"),
+                                         {"dst.addr=" + mesh_->PodIp("outside/plain") + ":8080"})) {
       if (line.find("identity") == std::string::npos) return true;
     }
     return false;
@@ -233,15 +236,17 @@ TEST_F(Traffic, StrictRefusesPlainTextAndLetsTheMeshIn) {
       EXPECT_TRUE(Eventually([&] {
         const int code = Get("outside/stranger", url).code;
         return code == 7 || code == 56;
-      })) << pod << " IPv" << family;
+      })) << pod
+          << " IPv" << family;
       EXPECT_EQ(Get("shop/client", url).code, 0) << pod << " IPv" << family;
     }
   }
 }
 
 TEST_F(Traffic, PolicyDenyRefusesOnBothWaysAndNamesTheReason) {
-  Policy(Authorization("  action: DENY\n  rules:\n  - from:\n    - source:\n"
-                       "        principals: [cluster.local/ns/shop/sa/client]\n"));
+  Policy(
+      Authorization("  action: DENY\n  rules:\n  - from:\n    - source:\n"
+                    "        principals: [cluster.local/ns/shop/sa/client]\n"));
   for (const char* host : {"far", "near"}) {
     EXPECT_TRUE(Eventually([&] {
       const int code = Get("shop/client", std::string("http://") + host + "/").code;
@@ -250,8 +255,10 @@ TEST_F(Traffic, PolicyDenyRefusesOnBothWaysAndNamesTheReason) {
   }
   for (const char* node : {"node-1", "node-2"}) {
     EXPECT_TRUE(Eventually([&] {
-      return !Lines(mesh_->ZtunnelLog(node), {"direction=\"inbound\"", "policy_deny", "shop/rule"}).empty();
-    })) << node << mesh_->ZtunnelLog(node);
+      return !Lines(mesh_->ZtunnelLog(node), {"direction=\"inbound\"", "policy_deny", "shop/rule"})
+                  .empty();
+    })) << node
+        << mesh_->ZtunnelLog(node);
     EXPECT_GE(MetricSum(mesh_->Metrics(node), "istio_tcp_connections_failed_total",
                         {"reporter=\"destination\"", "response_flags=\"DENY\""}),
               1)
@@ -260,8 +267,9 @@ TEST_F(Traffic, PolicyDenyRefusesOnBothWaysAndNamesTheReason) {
 }
 
 TEST_F(Traffic, PolicyAllowsByPrincipalOnly) {
-  Policy(Authorization("  action: ALLOW\n  rules:\n  - from:\n    - source:\n"
-                       "        principals: [cluster.local/ns/shop/sa/client]\n"));
+  Policy(
+      Authorization("  action: ALLOW\n  rules:\n  - from:\n    - source:\n"
+                    "        principals: [cluster.local/ns/shop/sa/client]\n"));
   for (const char* pod : {"shop/near", "shop/far"}) {
     const std::string url = "http://" + Host(pod, 4) + ":8080/";
     EXPECT_TRUE(Eventually([&] { return Get("outside/stranger", url).code != 0; })) << pod;
@@ -272,12 +280,15 @@ TEST_F(Traffic, PolicyAllowsByPrincipalOnly) {
 TEST_F(Traffic, PolicyChangeEndsWhatItForbids) {
   for (const char* host : {"far", "near"}) {
     Background held(mesh_->ExecWords(
-        "shop/client", {"meshapp", "load", "rr", "--connect", std::string(host) + ":9000", "--seconds", "25"}));
+        "shop/client",
+        {"meshapp", "load", "rr", "--connect", std::string(host) + ":9000", "--seconds", "25"}));
     ::usleep(700'000);
-    Policy(Authorization("  action: DENY\n  rules:\n  - to:\n    - operation: {ports: [\"9000\"]}\n"));
+    Policy(
+        Authorization("  action: DENY\n  rules:\n  - to:\n    - operation: {ports: [\"9000\"]}\n"));
     EXPECT_TRUE(Eventually([&] {
       return !Lines(mesh_->ZtunnelLog(std::string(host) == "far" ? "node-2" : "node-1"),
-                    {"direction=\"inbound\"", ":9000", "policy_deny"}).empty();
+                    {"direction=\"inbound\"", ":9000", "policy_deny"})
+                  .empty();
     })) << host;
     EXPECT_EQ(mesh_->Delete(applied_).code, 0);
     applied_.clear();
@@ -287,8 +298,9 @@ TEST_F(Traffic, PolicyChangeEndsWhatItForbids) {
 TEST_F(Traffic, ServerThatSpeaksFirstIsHeardAtOnce) {
   for (const char* host : {"near", "far"}) {
     const Outcome got = mesh_->Exec(
-        "shop/client", {"bash", "-c",
-                        std::string("exec 3<>/dev/tcp/") + host + "/9001; read -t 5 line <&3; echo \"$line\""});
+        "shop/client",
+        {"bash", "-c",
+         std::string("exec 3<>/dev/tcp/") + host + "/9001; read -t 5 line <&3; echo \"$line\""});
     EXPECT_EQ(got.code, 0) << host << got.err;
     EXPECT_GT(got.out.size(), 2u) << host << ": no greeting";
   }
@@ -311,24 +323,31 @@ while True:
     got += b
 t.join()
 sys.exit(0 if got == data else 1)
-)", host});
+)",
+                                                    host});
     EXPECT_EQ(got.code, 0) << host << ": " << got.err;
   }
 }
 
 TEST_F(Traffic, ByteCountersAreExact) {
-  const auto bytes = [](const char* node, const char* metric, const char* reporter, const char* to) {
-    return MetricSum(mesh_->Metrics(node), metric,
-                     {std::string("reporter=\"") + reporter + "\"", std::string("destination_workload=\"") + to + "\"",
-                      "source_workload=\"client\""});
+  const auto bytes = [](const char* node, const char* metric, const char* reporter,
+                        const char* to) {
+    return MetricSum(
+        mesh_->Metrics(node), metric,
+        {std::string("reporter=\"") + reporter + "\"",
+         std::string("destination_workload=\"") + to + "\"", "source_workload=\"client\""});
   };
-  struct Case { const char* to; const char* server_node; };
+  struct Case {
+    const char* to;
+    const char* server_node;
+  };
   for (const Case c : {Case{"near", "node-1"}, Case{"far", "node-2"}}) {
     const auto all = [&] {
-      return std::vector<double>{bytes("node-1", "istio_tcp_received_bytes_total", "source", c.to),
-                                 bytes("node-1", "istio_tcp_sent_bytes_total", "source", c.to),
-                                 bytes(c.server_node, "istio_tcp_received_bytes_total", "destination", c.to),
-                                 bytes(c.server_node, "istio_tcp_sent_bytes_total", "destination", c.to)};
+      return std::vector<double>{
+          bytes("node-1", "istio_tcp_received_bytes_total", "source", c.to),
+          bytes("node-1", "istio_tcp_sent_bytes_total", "source", c.to),
+          bytes(c.server_node, "istio_tcp_received_bytes_total", "destination", c.to),
+          bytes(c.server_node, "istio_tcp_sent_bytes_total", "destination", c.to)};
     };
     const auto before = all();
     const Outcome got = mesh_->Exec("shop/client", {"python3", "-c", R"(
@@ -337,7 +356,8 @@ s = socket.create_connection((sys.argv[1], 9000), timeout=20)
 s.sendall(b'x' * 12345); n = 0
 while n < 12345: n += len(s.recv(65536))
 s.close()
-)", c.to});
+)",
+                                                    c.to});
     ASSERT_EQ(got.code, 0) << got.err;
     EXPECT_TRUE(Eventually([&] {
       const auto after = all();
@@ -390,7 +410,8 @@ import socket, sys
 s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, 36, 0x539); s.settimeout(5)
 s.connect((sys.argv[1], 8080)); s.sendall(b'GET / HTTP/1.0\r\n\r\n')
 sys.exit(0 if b'200' in s.recv(4096) else 1)
-)", mesh_->PodIp("shop/far")});
+)",
+                                       mesh_->PodIp("shop/far")});
   };
   ASSERT_TRUE(Eventually([&] { return Get("outside/stranger", url).code != 0; }));
   // Captured like any other connection, so STRICT lets it in; a bypass would arrive in plain text.
@@ -400,10 +421,12 @@ sys.exit(0 if b'200' in s.recv(4096) else 1)
 TEST_F(Traffic, NothingInClearTextBetweenNodes) {
   const std::string secret = "culvert-clear-text-canary-" + std::to_string(::getpid());
   const std::string netns = "--net=" + mesh_->NodeNetnsPath("node-1");
-  Background capture({"nsenter", netns, "tcpdump", "-i", "eth0", "-A", "-s", "0", "-l", "-n", "tcp"});
+  Background capture(
+      {"nsenter", netns, "tcpdump", "-i", "eth0", "-A", "-s", "0", "-l", "-n", "tcp"});
   ::usleep(600'000);
-  const Outcome got = mesh_->Exec("shop/client", {"curl", "-sS", "-m", "8", "-H", "x-canary: " + secret,
-                                                  "-d", secret + secret, "http://far/"});
+  const Outcome got =
+      mesh_->Exec("shop/client", {"curl", "-sS", "-m", "8", "-H", "x-canary: " + secret, "-d",
+                                  secret + secret, "http://far/"});
   EXPECT_EQ(got.code, 0) << got.err;
   // The same bytes to a pod outside the mesh must show up, or the capture proves nothing.
   const std::string control = "culvert-control-" + std::to_string(::getpid());
@@ -433,7 +456,8 @@ for name in ('nosuch', 'nosuch.shop.svc.cluster.local'):
         socket.getaddrinfo(name, 80); print('resolved', name)
     except socket.gaierror as e:
         print('refused')
-)"}, std::chrono::seconds(60));
+)"},
+                                  std::chrono::seconds(60));
   EXPECT_EQ(got.out, "refused\nrefused\n") << got.err;
 }
 

@@ -50,7 +50,8 @@ LocalMesh::LocalMesh(std::string_view what, Options options)
   std::vector<std::string> words = {"local", "up", "--nodes", std::to_string(options.nodes)};
   words.insert(words.end(), options.up_flags.begin(), options.up_flags.end());
   const Outcome up = Meshctl(words, "", std::chrono::seconds(90));
-  if (up.code != 0) problem_ = "meshctl local up: exit " + std::to_string(up.code) + "\n" + up.out + up.err;
+  if (up.code != 0)
+    problem_ = "meshctl local up: exit " + std::to_string(up.code) + "\n" + up.out + up.err;
 }
 
 LocalMesh::~LocalMesh() {
@@ -76,8 +77,8 @@ Outcome LocalMesh::Delete(const std::string& yaml) const {
 std::vector<std::string> LocalMesh::ExecWords(std::string_view pod,
                                               std::vector<std::string> argv) const {
   const auto [ns, name] = SplitPod(pod);
-  std::vector<std::string> words = {BinDir() + "/meshctl", "--name", name_, "local",
-                                    "exec", "-n", ns, name, "--"};
+  std::vector<std::string> words = {
+      BinDir() + "/meshctl", "--name", name_, "local", "exec", "-n", ns, name, "--"};
   words.insert(words.end(), argv.begin(), argv.end());
   return words;
 }
@@ -111,7 +112,7 @@ std::string LocalMesh::NodeNetnsPath(std::string_view node) const {
 
 std::string LocalMesh::Metrics(std::string_view node) const {
   return RunCommand({"nsenter", "--net=" + NodeNetnsPath(node), "curl", "-s", "-m", "5",
-              "http://127.0.0.1:15020/metrics"})
+                     "http://127.0.0.1:15020/metrics"})
       .out;
 }
 

@@ -5,8 +5,8 @@
 //   mesh.Apply(R"(kind: Pod ...)");
 //   mesh.Exec("shop/client", {"curl", "-s", "http://server:8080/"});
 //
-// The name carries the process id, so tests run beside each other and beside a mesh that somebody left
-// running. The destructor takes everything down.
+// The name carries the process id, so tests run beside each other and beside a mesh that somebody
+// left running. The destructor takes everything down.
 #pragma once
 
 #include <chrono>

@@ -24,14 +24,12 @@ std::vector<char*> Argv(const std::vector<std::string>& argv) {
   return pointers;
 }
 
-int CodeOf(int status) {
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
+int CodeOf(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
 
 }  // namespace
 
 Outcome RunCommand(const std::vector<std::string>& argv, std::chrono::seconds limit,
-            const std::string& input) {
+                   const std::string& input) {
   Outcome outcome;
   int in[2], out[2], err[2];
   if (::pipe2(in, O_CLOEXEC) || ::pipe2(out, O_CLOEXEC) || ::pipe2(err, O_CLOEXEC)) return outcome;
@@ -41,7 +39,8 @@ Outcome RunCommand(const std::vector<std::string>& argv, std::chrono::seconds li
   posix_spawn_file_actions_adddup2(&actions, out[1], 1);
   posix_spawn_file_actions_adddup2(&actions, err[1], 2);
   pid_t pid = -1;
-  const int error = ::posix_spawnp(&pid, argv[0].c_str(), &actions, nullptr, Argv(argv).data(), environ);
+  const int error =
+      ::posix_spawnp(&pid, argv[0].c_str(), &actions, nullptr, Argv(argv).data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   ::close(in[0]);
   ::close(out[1]);
@@ -57,7 +56,8 @@ Outcome RunCommand(const std::vector<std::string>& argv, std::chrono::seconds li
   const auto deadline = Clock::now() + limit;
   pollfd fds[2] = {{out[0], POLLIN, 0}, {err[0], POLLIN, 0}};
   bool late = false;
-  // The child's end is what counts, not the pipes': a daemon that it left behind may hold them open.
+  // The child's end is what counts, not the pipes': a daemon that it left behind may hold them
+  // open.
   bool ended = error != 0;
   int status = 0;
   while (!ended || ::poll(fds, 2, 0) > 0) {

@@ -15,7 +15,8 @@ struct Outcome {
 
 // argv[0] is looked up in PATH. `input` is given on stdin. The child is killed when time is up.
 Outcome RunCommand(const std::vector<std::string>& argv,
-            std::chrono::seconds limit = std::chrono::seconds(30), const std::string& input = "");
+                   std::chrono::seconds limit = std::chrono::seconds(30),
+                   const std::string& input = "");
 
 // A command in the background; killed and reaped by the destructor.
 class Background {

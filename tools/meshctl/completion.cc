@@ -46,13 +46,16 @@ std::string Names(const std::vector<std::string>& words, const std::string& kind
   local::ObjectStore store(config->SourceDirs(layout));
   store.Reload();
   std::string out;
-  for (const local::Json* object : store.OfKind(kind)) out += object->Get({"metadata", "name"}).Str() + "\n";
+  for (const local::Json* object : store.OfKind(kind))
+    out += object->Get({"metadata", "name"}).Str() + "\n";
   return out;
 }
 
 }  // namespace
 
-std::string CompletionScript(const std::string& shell) { return shell == "zsh" ? kZsh : shell == "fish" ? kFish : kBash; }
+std::string CompletionScript(const std::string& shell) {
+  return shell == "zsh" ? kZsh : shell == "fish" ? kFish : kBash;
+}
 
 std::string Complete(const CLI::App& app, const std::vector<std::string>& words) {
   const CLI::App* at = &app;
@@ -62,8 +65,10 @@ std::string Complete(const CLI::App& app, const std::vector<std::string>& words)
     for (const CLI::App* sub : at->get_subcommands([](const CLI::App*) { return true; })) {
       if (sub->get_name() == word) below = sub;
     }
-    if (below) at = below;
-    else if (!word.starts_with("-")) positionals.push_back(word);
+    if (below)
+      at = below;
+    else if (!word.starts_with("-"))
+      positionals.push_back(word);
   }
   std::string out;
   for (const CLI::App* sub : at->get_subcommands([](const CLI::App*) { return true; })) {
@@ -78,8 +83,12 @@ std::string Complete(const CLI::App& app, const std::vector<std::string>& words)
   if (command == "exec" || command == "logs") out += Names(words, "Pod");
   if (command == "logs") out += "ztunnel\nagent\ncontroller\nruntime\n";
   if (command == "get" || command == "delete") {
-    if (positionals.empty()) out += "Pod\nService\nDeployment\nStatefulSet\nNamespace\nAuthorizationPolicy\nPeerAuthentication\n";
-    else out += Names(words, local::CanonicalKind(positionals.back()));
+    if (positionals.empty())
+      out +=
+          "Pod\nService\nDeployment\nStatefulSet\nNamespace\nAuthorizationPolicy\nPeerAuthenticatio"
+          "n\n";
+    else
+      out += Names(words, local::CanonicalKind(positionals.back()));
   }
   return out;
 }

@@ -1,4 +1,5 @@
-// Shell completion: the scripts ask `meshctl __complete WORDS...`, which knows the commands and the mesh.
+// Shell completion: the scripts ask `meshctl __complete WORDS...`, which knows the commands and the
+// mesh.
 #pragma once
 
 #include <string>

@@ -15,7 +15,9 @@ bool Context::Load(local::Config& config) const {
     config = *std::move(loaded);
     return true;
   }
-  PrintErr(fmt::format("meshctl: {}; `meshctl local up` starts one, --name or MESH_NAME names another", MessageOf(loaded.status())));
+  PrintErr(
+      fmt::format("meshctl: {}; `meshctl local up` starts one, --name or MESH_NAME names another",
+                  MessageOf(loaded.status())));
   return false;
 }
 

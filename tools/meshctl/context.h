@@ -1,5 +1,5 @@
-// What every command gets, and the commands themselves. Each returns the exit code: 0 done, 1 failed,
-// 2 wrong usage, 3 the mesh does not run.
+// What every command gets, and the commands themselves. Each returns the exit code: 0 done, 1
+// failed, 2 wrong usage, 3 the mesh does not run.
 #pragma once
 
 #include <absl/time/time.h>
@@ -36,7 +36,8 @@ int Up(const Context& context, const UpOptions& options);
 int Down(const Context& context);
 
 int Ps(const Context& context);
-int Exec(const Context& context, const std::string& pod, const std::string& container, const std::vector<std::string>& argv);
+int Exec(const Context& context, const std::string& pod, const std::string& container,
+         const std::vector<std::string>& argv);
 struct LogsOptions {
   std::string what, container, node;
   bool follow = false;

@@ -28,7 +28,8 @@ absl::StatusOr<HttpAnswer> Http(const HttpRequest& request) {
   curl_easy_setopt(handle, CURLOPT_URL, request.url.c_str());
   curl_easy_setopt(handle, CURLOPT_PROXY, "");
   curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS, static_cast<long>(absl::ToInt64Milliseconds(request.timeout)));
+  curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS,
+                   static_cast<long>(absl::ToInt64Milliseconds(request.timeout)));
   curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, Append);
   curl_easy_setopt(handle, CURLOPT_WRITEDATA, &answer.body);
   if (!request.unix_socket.empty()) {

@@ -1,5 +1,6 @@
-// One HTTP request to a daemon of the mesh: over a unix socket, or over TCP from the namespace that the
-// calling thread is in (see Netns::Run). Blocking, with a deadline and a limit on the answer's size.
+// One HTTP request to a daemon of the mesh: over a unix socket, or over TCP from the namespace that
+// the calling thread is in (see Netns::Run). Blocking, with a deadline and a limit on the answer's
+// size.
 #pragma once
 
 #include <absl/status/statusor.h>

@@ -1,8 +1,8 @@
 // A JSON document as a value, for objects whose kind meshctl need not know.
 //
 // Members are kept sorted, so that what is printed is stable. Numbers are doubles; whole ones print
-// without a fraction. Reading something that is not there gives null, "" or 0, never an error: a caller
-// that must have a field asks for it by name and says what is missing.
+// without a fraction. Reading something that is not there gives null, "" or 0, never an error: a
+// caller that must have a field asks for it by name and says what is missing.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -28,15 +28,15 @@ class Json {
   using Object = std::map<std::string, Json, std::less<>>;
 
   Json() = default;
-  Json(bool value) : value_(value) {}                              // NOLINT: a value, like a literal
-  Json(double value) : value_(value) {}                            // NOLINT
-  Json(int value) : value_(static_cast<double>(value)) {}          // NOLINT
-  Json(int64_t value) : value_(static_cast<double>(value)) {}      // NOLINT
-  Json(const char* value) : value_(std::string(value)) {}          // NOLINT
-  Json(std::string value) : value_(std::move(value)) {}            // NOLINT
-  Json(std::string_view value) : value_(std::string(value)) {}     // NOLINT
-  Json(Array value) : value_(std::move(value)) {}                  // NOLINT
-  Json(Object value) : value_(std::move(value)) {}                 // NOLINT
+  Json(bool value) : value_(value) {}                           // NOLINT: a value, like a literal
+  Json(double value) : value_(value) {}                         // NOLINT
+  Json(int value) : value_(static_cast<double>(value)) {}       // NOLINT
+  Json(int64_t value) : value_(static_cast<double>(value)) {}   // NOLINT
+  Json(const char* value) : value_(std::string(value)) {}       // NOLINT
+  Json(std::string value) : value_(std::move(value)) {}         // NOLINT
+  Json(std::string_view value) : value_(std::string(value)) {}  // NOLINT
+  Json(Array value) : value_(std::move(value)) {}               // NOLINT
+  Json(Object value) : value_(std::move(value)) {}              // NOLINT
   static Json Obj(std::initializer_list<std::pair<const char*, Json>> members);
 
   static Json From(const google::protobuf::Value& value);
@@ -60,8 +60,8 @@ class Json {
   double Num(double otherwise = 0) const;
   int Int(int otherwise = 0) const { return static_cast<int>(Num(otherwise)); }
   bool Bool(bool otherwise = false) const;
-  const Array& Items() const;      // empty when this is no array
-  const Object& Members() const;   // empty when this is no object
+  const Array& Items() const;     // empty when this is no array
+  const Object& Members() const;  // empty when this is no object
 
   // For building: makes this an object or array when it is not.
   Json& operator[](std::string_view key);

@@ -42,36 +42,45 @@ Context MakeContext(const Options& o) {
 }
 
 void AddLocal(CLI::App& app, Options& o) {
-  CLI::App* local = app.add_subcommand("local", "A mesh on this machine: nodes and pods as network namespaces");
+  CLI::App* local =
+      app.add_subcommand("local", "A mesh on this machine: nodes and pods as network namespaces");
   local->require_subcommand(1);
 
   CLI::App* up = local->add_subcommand("up", "Start it; does nothing when it runs");
-  up->add_option("--nodes", o.up.nodes, "How many nodes (default: the Node objects of the manifests, else 2)")->check(CLI::Range(1, 100));
-  up->add_option("--manifests", o.up.manifest_dirs, "A folder of your own to watch; may be repeated");
-  up->add_option("-f,--filename", o.up.files, "A file or folder to apply at the start; may be repeated");
-  up->add_option("--bin-dir", o.up.bin_dir, "Where mesh-agent, ztunnel and meshapp are (default: beside meshctl)");
+  up->add_option("--nodes", o.up.nodes,
+                 "How many nodes (default: the Node objects of the manifests, else 2)")
+      ->check(CLI::Range(1, 100));
+  up->add_option("--manifests", o.up.manifest_dirs,
+                 "A folder of your own to watch; may be repeated");
+  up->add_option("-f,--filename", o.up.files,
+                 "A file or folder to apply at the start; may be repeated");
+  up->add_option("--bin-dir", o.up.bin_dir,
+                 "Where mesh-agent, ztunnel and meshapp are (default: beside meshctl)");
   up->add_flag("--ipv6,!--no-ipv6", o.up.ipv6, "Addresses of both families (default)");
   up->add_flag("--no-mesh", o.no_mesh, "Nodes and pods only: no agent, ztunnel or controller");
   up->add_flag("--wait,!--no-wait", o.up.wait, "Wait until all daemons are ready (default)");
   up->add_option("--timeout", o.timeout, "How long to wait, as 90s or 2m")->capture_default_str();
   up->callback([&o] {
     o.up.mesh = !o.no_mesh;
-    if (!absl::ParseDuration(o.timeout, &o.up.timeout)) throw CLI::ValidationError("--timeout", "\"" + o.timeout + "\" is no duration");
+    if (!absl::ParseDuration(o.timeout, &o.up.timeout))
+      throw CLI::ValidationError("--timeout", "\"" + o.timeout + "\" is no duration");
     o.code = Up(MakeContext(o), o.up);
   });
 
-  local->add_subcommand("down", "Remove all of it: processes, kernel programs, namespaces, files")->callback([&o] {
-    o.code = Down(MakeContext(o));
-  });
+  local->add_subcommand("down", "Remove all of it: processes, kernel programs, namespaces, files")
+      ->callback([&o] { o.code = Down(MakeContext(o)); });
   local->add_subcommand("ps", "List the pods")->callback([&o] { o.code = Ps(MakeContext(o)); });
 
-  CLI::App* exec = local->add_subcommand("exec", "Run a command inside a pod: exec POD -- COMMAND...");
+  CLI::App* exec =
+      local->add_subcommand("exec", "Run a command inside a pod: exec POD -- COMMAND...");
   exec->add_option("pod", o.pod, "The pod, or a workload's name")->required();
   exec->add_option("-c,--container", o.container, "Whose environment to take (default: the first)");
   exec->callback([&o] { o.code = Exec(MakeContext(o), o.pod, o.container, o.command); });
 
-  CLI::App* logs = local->add_subcommand("logs", "Show a log: of a pod, ztunnel, agent, controller or runtime");
-  logs->add_option("what", o.logs.what, "POD, ztunnel, agent, controller, runtime, or ztunnel-NODE")->required();
+  CLI::App* logs =
+      local->add_subcommand("logs", "Show a log: of a pod, ztunnel, agent, controller or runtime");
+  logs->add_option("what", o.logs.what, "POD, ztunnel, agent, controller, runtime, or ztunnel-NODE")
+      ->required();
   logs->add_flag("-f,--follow", o.logs.follow, "Go on as it grows");
   logs->add_option("--tail", o.logs.tail, "Only the last lines");
   logs->add_option("-c,--container", o.logs.container, "Of a pod (default: the first)");
@@ -79,10 +88,12 @@ void AddLocal(CLI::App& app, Options& o) {
   logs->callback([&o] { o.code = Logs(MakeContext(o), o.logs); });
 
   CLI::App* apply = local->add_subcommand("apply", "Check manifests and put them in force");
-  apply->add_option("-f,--filename", o.files, "A file, a folder or - ; may be repeated")->required();
+  apply->add_option("-f,--filename", o.files, "A file, a folder or - ; may be repeated")
+      ->required();
   apply->callback([&o] { o.code = Apply(MakeContext(o), o.files); });
 
-  CLI::App* del = local->add_subcommand("delete", "Remove objects: delete -f FILE, or delete KIND NAME...");
+  CLI::App* del =
+      local->add_subcommand("delete", "Remove objects: delete -f FILE, or delete KIND NAME...");
   del->add_option("-f,--filename", o.files, "A file, a folder or - ; may be repeated");
   del->add_option("kind", o.kind, "Kind of the objects");
   del->add_option("name", o.names, "Their names");
@@ -103,35 +114,40 @@ void AddLocal(CLI::App& app, Options& o) {
   probe->add_option("kind", o.probe_kind)->required();
   probe->add_option("target", o.probe_target)->required();
   probe->add_option("timeout_ms", o.probe_ms);
-  probe->callback([&o] { o.code = local::RunProbe(o.probe_kind, o.probe_target, absl::Milliseconds(o.probe_ms)); });
+  probe->callback([&o] {
+    o.code = local::RunProbe(o.probe_kind, o.probe_target, absl::Milliseconds(o.probe_ms));
+  });
 }
 
 void AddInspection(CLI::App& app, Options& o) {
-  app.add_subcommand("status", "Nodes, daemons, pods in and out of the mesh and why, sync state, certificates")->callback([&o] {
-    o.code = Status(MakeContext(o));
-  });
+  app.add_subcommand(
+         "status", "Nodes, daemons, pods in and out of the mesh and why, sync state, certificates")
+      ->callback([&o] { o.code = Status(MakeContext(o)); });
 
   CLI::App* zc = app.add_subcommand("ztunnel-config", "What a node's ztunnel knows and does");
   zc->alias("zc");
   zc->require_subcommand(1);
-  const std::pair<const char*, const char*> views[] = {{"workloads", "Workloads it knows"},
-                                                       {"services", "Services and their endpoints"},
-                                                       {"policies", "Authorization policies in force"},
-                                                       {"certificates", "Certificates of its pods"},
-                                                       {"connections", "Open connections of its pods"},
-                                                       {"all", "All of these"},
-                                                       {"log", "Show or set log levels"}};
+  const std::pair<const char*, const char*> views[] = {
+      {"workloads", "Workloads it knows"},
+      {"services", "Services and their endpoints"},
+      {"policies", "Authorization policies in force"},
+      {"certificates", "Certificates of its pods"},
+      {"connections", "Open connections of its pods"},
+      {"all", "All of these"},
+      {"log", "Show or set log levels"}};
   for (const auto& [what, help] : views) {
     CLI::App* view = zc->add_subcommand(what, help);
     view->add_option("pod", o.ztunnel.workload, "A pod: its node's ztunnel is asked");
     view->add_option("--node", o.ztunnel.node, "The node (default: all; for a log level too)");
-    if (std::string(what) != "log") view->add_option("--file", o.ztunnel.file, "Read this dump instead");
+    if (std::string(what) != "log")
+      view->add_option("--file", o.ztunnel.file, "Read this dump instead");
     if (std::string(what) == "log") {
       view->add_option("--level", o.ztunnel.level, "LEVEL or SCOPE=LEVEL,...");
       view->add_flag("-r,--reset", o.ztunnel.reset, "Back to the levels of the start");
     }
     if (std::string(what) == "connections") {
-      view->add_option("--direction", o.ztunnel.direction, "inbound or outbound")->check(CLI::IsMember({"inbound", "outbound"}));
+      view->add_option("--direction", o.ztunnel.direction, "inbound or outbound")
+          ->check(CLI::IsMember({"inbound", "outbound"}));
     }
     view->callback([&o, what = std::string(what)] {
       o.ztunnel.what = what;
@@ -139,8 +155,10 @@ void AddInspection(CLI::App& app, Options& o) {
     });
   }
 
-  CLI::App* bpf = app.add_subcommand("bpf", "The mesh's programs and maps in the kernel, explained");
-  bpf->add_option("what", o.bpf_what, "programs, maps, counters or all")->check(CLI::IsMember({"programs", "maps", "counters", "all"}));
+  CLI::App* bpf =
+      app.add_subcommand("bpf", "The mesh's programs and maps in the kernel, explained");
+  bpf->add_option("what", o.bpf_what, "programs, maps, counters or all")
+      ->check(CLI::IsMember({"programs", "maps", "counters", "all"}));
   bpf->add_option("--node", o.bpf_node, "Only this node");
   bpf->callback([&o] { o.code = Bpf(MakeContext(o), o.bpf_what, o.bpf_node); });
 }
@@ -159,16 +177,22 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();
   app.add_option("--name", o.mesh, "The mesh (env MESH_NAME)")->capture_default_str();
-  app.add_option("-n,--namespace", o.ns, "The namespace (default: all, or where the name is found)");
-  app.add_option("-o,--output", o.output, "table, wide, short, json or yaml")->check(CLI::IsMember({"table", "wide", "short", "json", "yaml"}));
+  app.add_option("-n,--namespace", o.ns,
+                 "The namespace (default: all, or where the name is found)");
+  app.add_option("-o,--output", o.output, "table, wide, short, json or yaml")
+      ->check(CLI::IsMember({"table", "wide", "short", "json", "yaml"}));
   AddLocal(app, o);
   AddInspection(app, o);
   app.add_subcommand("version", "Show the version")->callback([&o] {
-    if (o.output == "json") Print("{\"version\": \"" MESH_VERSION "\"}\n");
-    else Print("meshctl " MESH_VERSION "\n");
+    if (o.output == "json")
+      Print("{\"version\": \"" MESH_VERSION "\"}\n");
+    else
+      Print("meshctl " MESH_VERSION "\n");
   });
   CLI::App* completion = app.add_subcommand("completion", "Print the completion script of a shell");
-  completion->add_option("shell", o.shell, "bash, zsh or fish")->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  completion->add_option("shell", o.shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
   completion->callback([&o] { Print(CompletionScript(o.shell)); });
   for (CLI::App* sub : app.get_subcommands({})) {
     sub->fallthrough();

@@ -19,7 +19,8 @@ std::string Table::Text(bool with_head) const {
   std::vector<size_t> widths;
   for (const auto& row : rows_) {
     widths.resize(std::max(widths.size(), row.size()));
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max({widths[i], Width(row[i]), size_t{1}});
+    for (size_t i = 0; i < row.size(); ++i)
+      widths[i] = std::max({widths[i], Width(row[i]), size_t{1}});
   }
   std::string out;
   for (size_t r = with_head ? 0 : 1; r < rows_.size(); ++r) {

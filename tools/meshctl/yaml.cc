@@ -13,12 +13,17 @@ bool IsPlainSafe(std::string_view text) {
   if (text.empty() || text.front() == ' ' || text.back() == ' ') return false;
   constexpr std::string_view kLeading = "-?:,[]{}#&*!|>'\"%@`~=<";
   if (kLeading.find(text.front()) != std::string_view::npos) return false;
-  const bool numeric = std::isdigit(static_cast<unsigned char>(text.front())) || text.front() == '.' || text.front() == '+';
+  const bool numeric = std::isdigit(static_cast<unsigned char>(text.front())) ||
+                       text.front() == '.' || text.front() == '+';
   const bool address = std::count(text.begin(), text.end(), '.') > 1;
-  if (numeric && !address && text.find_first_not_of("0123456789.+-eExXoO_:") == std::string_view::npos) return false;
-  for (const std::string_view word : {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}) {
+  if (numeric && !address &&
+      text.find_first_not_of("0123456789.+-eExXoO_:") == std::string_view::npos)
+    return false;
+  for (const std::string_view word :
+       {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}) {
     if (text.size() == word.size() &&
-        std::equal(text.begin(), text.end(), word.begin(), [](unsigned char a, char b) { return std::tolower(a) == b; })) {
+        std::equal(text.begin(), text.end(), word.begin(),
+                   [](unsigned char a, char b) { return std::tolower(a) == b; })) {
       return false;
     }
   }
@@ -68,7 +73,8 @@ void Emit(const Json& value, int indent, std::string& out, bool first_inline) {
 absl::StatusOr<std::vector<Document>> ParseYaml(std::string_view text) {
   std::vector<Document> documents;
   for (const k8s::YamlDocument& document : k8s::ReadYaml(text)) {
-    if (!document.status.ok()) return Invalid("line {}: {}", document.line, MessageOf(document.status));
+    if (!document.status.ok())
+      return Invalid("line {}: {}", document.line, MessageOf(document.status));
     documents.push_back({Json::From(document.value), document.line});
   }
   return documents;

@@ -16,8 +16,8 @@ struct Document {
   int line = 1;  // where it begins in its text, from 1
 };
 
-// The documents of a text in order, empty ones left out. A text with a syntax error has none: the error
-// says the line. Bounds are those of agent/k8s/yaml.h.
+// The documents of a text in order, empty ones left out. A text with a syntax error has none: the
+// error says the line. Bounds are those of agent/k8s/yaml.h.
 absl::StatusOr<std::vector<Document>> ParseYaml(std::string_view text);
 
 // Block style, keys sorted.

@@ -65,7 +65,8 @@ struct SocketAddress {
   // "1.2.3.4:80" or "[::1]:80".
   static std::optional<SocketAddress> Parse(std::string_view text);
   static std::optional<SocketAddress> FromSockaddr(const sockaddr_storage& storage);
-  // For a socket of `family` (AF_INET, or AF_INET6 where IPv4 is sent v4-mapped). Returns the length.
+  // For a socket of `family` (AF_INET, or AF_INET6 where IPv4 is sent v4-mapped). Returns the
+  // length.
   socklen_t ToSockaddr(sockaddr_storage& out, int family) const;
   int family() const { return ip.IsV4() ? AF_INET : AF_INET6; }
   std::string ToString() const;

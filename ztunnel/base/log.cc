@@ -39,13 +39,19 @@ std::optional<spdlog::level::level_enum> ParseLevel(std::string_view word) {
 
 std::string_view LevelName(spdlog::level::level_enum level) {
   switch (level) {
-    case spdlog::level::trace: return "trace";
-    case spdlog::level::debug: return "debug";
-    case spdlog::level::warn: return "warn";
+    case spdlog::level::trace:
+      return "trace";
+    case spdlog::level::debug:
+      return "debug";
+    case spdlog::level::warn:
+      return "warn";
     case spdlog::level::err:
-    case spdlog::level::critical: return "error";
-    case spdlog::level::off: return "off";
-    default: return "info";
+    case spdlog::level::critical:
+      return "error";
+    case spdlog::level::off:
+      return "off";
+    default:
+      return "info";
   }
 }
 
@@ -171,7 +177,8 @@ std::string Quoted(std::string_view value) {
 }
 
 void Fatal(std::string_view what, int error) {
-  Logger("fatal")->critical("{}{}{}", what, error ? ": " : "", error ? ::strerrordesc_np(error) : "");
+  Logger("fatal")->critical("{}{}{}", what, error ? ": " : "",
+                            error ? ::strerrordesc_np(error) : "");
   std::abort();
 }
 

@@ -13,8 +13,8 @@ namespace mesh {
 enum class LogFormat { kPlain, kJson };
 
 // To be called once from main, before any thread. Lines go to stdout:
-// `2026-01-02T03:04:05.000000Z<tab>info<tab>scope<tab>message key=value`, or one JSON object a line.
-// `level` is spdlog's word or Rust's (trace debug info warn error off), optionally with
+// `2026-01-02T03:04:05.000000Z<tab>info<tab>scope<tab>message key=value`, or one JSON object a
+// line. `level` is spdlog's word or Rust's (trace debug info warn error off), optionally with
 // `scope=level` parts separated by commas, as in RUST_LOG. Unknown words are ignored.
 void InitLogging(std::string_view level, LogFormat format);
 
@@ -33,7 +33,7 @@ std::string Quoted(std::string_view value);
 
 }  // namespace mesh
 
-#define MESH_CHECK(condition, message)                                             \
-  do {                                                                             \
-    if (!(condition)) ::mesh::Fatal("check failed: " #condition ": " message);     \
+#define MESH_CHECK(condition, message)                                         \
+  do {                                                                         \
+    if (!(condition)) ::mesh::Fatal("check failed: " #condition ": " message); \
   } while (false)

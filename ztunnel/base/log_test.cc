@@ -15,9 +15,7 @@ TEST(Log, ABadLevelChangesNothing) {
   EXPECT_EQ(Logger("dns")->level(), spdlog::level::trace);
 }
 
-TEST(Log, QuotedCannotForgeALine) {
-  EXPECT_EQ(Quoted("a\"b\\c\nd"), "\"a\\\"b\\\\c\\u000ad\"");
-}
+TEST(Log, QuotedCannotForgeALine) { EXPECT_EQ(Quoted("a\"b\\c\nd"), "\"a\\\"b\\\\c\\u000ad\""); }
 
 }  // namespace
 }  // namespace mesh

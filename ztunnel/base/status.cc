@@ -42,15 +42,15 @@ absl::StatusCode CodeOf(int error) {
 }  // namespace
 
 absl::Status ErrnoStatus(int error, std::string_view what) {
-  return MakeStatus(CodeOf(error), "{}: {} (errno {})", what, ::strerrordesc_np(error) ? ::strerrordesc_np(error) : "unknown error", error);
+  return MakeStatus(CodeOf(error), "{}: {} (errno {})", what,
+                    ::strerrordesc_np(error) ? ::strerrordesc_np(error) : "unknown error", error);
 }
 
 absl::Status WithContext(const absl::Status& status, std::string_view what) {
   if (status.ok()) return status;
   absl::Status result = MakeStatus(status.code(), "{}: {}", what, MessageOf(status));
-  status.ForEachPayload([&](absl::string_view url, const absl::Cord& payload) {
-    result.SetPayload(url, payload);
-  });
+  status.ForEachPayload(
+      [&](absl::string_view url, const absl::Cord& payload) { result.SetPayload(url, payload); });
   return result;
 }
 

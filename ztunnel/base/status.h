@@ -21,9 +21,9 @@ absl::Status MakeStatus(absl::StatusCode code, fmt::format_string<Args...> forma
   return absl::Status(code, absl::string_view(text.data(), text.size()));
 }
 
-#define MESH_STATUS_FACTORY(Name, Code)                                       \
-  template <typename... Args>                                                 \
-  absl::Status Name(fmt::format_string<Args...> format, Args&&... args) {     \
+#define MESH_STATUS_FACTORY(Name, Code)                                             \
+  template <typename... Args>                                                       \
+  absl::Status Name(fmt::format_string<Args...> format, Args&&... args) {           \
     return MakeStatus(absl::StatusCode::Code, format, std::forward<Args>(args)...); \
   }
 MESH_STATUS_FACTORY(NotFound, kNotFound)
@@ -63,8 +63,8 @@ std::string Describe(const absl::Status& status);
 #define MESH_CONCAT_INNER(a, b) a##b
 #define MESH_CONCAT(a, b) MESH_CONCAT_INNER(a, b)
 
-#define RETURN_IF_ERROR(expr)                              \
-  do {                                                     \
+#define RETURN_IF_ERROR(expr)                                                        \
+  do {                                                                               \
     if (absl::Status mesh_status_ = (expr); !mesh_status_.ok()) return mesh_status_; \
   } while (false)
 
@@ -72,8 +72,8 @@ std::string Describe(const absl::Status& status);
   ASSIGN_OR_RETURN_IMPL_(MESH_CONCAT(mesh_or_, __LINE__), lhs, expr, return)
 
 // The same inside a coroutine.
-#define CO_RETURN_IF_ERROR(expr)                              \
-  do {                                                        \
+#define CO_RETURN_IF_ERROR(expr)                                                        \
+  do {                                                                                  \
     if (absl::Status mesh_status_ = (expr); !mesh_status_.ok()) co_return mesh_status_; \
   } while (false)
 #define CO_ASSIGN_OR_RETURN(lhs, expr) \

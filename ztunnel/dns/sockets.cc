@@ -40,8 +40,8 @@ absl::StatusOr<UniqueFd> BindLoopback(const Netns& netns, int type, const Socket
 
 absl::StatusOr<UniqueFd> ConnectUdp(const Netns& netns, const SocketAddress& server) {
   ASSIGN_OR_RETURN(UniqueFd fd, Open(netns, server.family(), SOCK_DGRAM));
-  // Without it "no route to the resolver" is no error to a datagram socket, and the question would wait
-  // for its deadline.
+  // Without it "no route to the resolver" is no error to a datagram socket, and the question would
+  // wait for its deadline.
   const int on = 1;
   if (server.family() == AF_INET6) {
     ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof(on));

@@ -47,13 +47,17 @@ class AuthorityTest : public testing::Test {
     ASSERT_EQ(std::system(line.c_str()), 0) << command;
   }
   void MakeIntermediate() {
-    Shell("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout root-key.pem "
-          "-subj /O=corp -days 30 -out root-cert.pem");
-    Shell("openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca-key.pem "
-          "-subj /O=mesh -out ca.csr");
-    Shell("printf 'basicConstraints=critical,CA:TRUE\\nsubjectKeyIdentifier=hash\\n' > ext && "
-          "openssl x509 -req -in ca.csr -CA root-cert.pem -CAkey root-key.pem -CAcreateserial -days 2 "
-          "-extfile ext -out ca-cert.pem && cp ca-cert.pem cert-chain.pem");
+    Shell(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout root-key.pem "
+        "-subj /O=corp -days 30 -out root-cert.pem");
+    Shell(
+        "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca-key.pem "
+        "-subj /O=mesh -out ca.csr");
+    Shell(
+        "printf 'basicConstraints=critical,CA:TRUE\\nsubjectKeyIdentifier=hash\\n' > ext && "
+        "openssl x509 -req -in ca.csr -CA root-cert.pem -CAkey root-key.pem -CAcreateserial -days "
+        "2 "
+        "-extfile ext -out ca-cert.pem && cp ca-cert.pem cert-chain.pem");
   }
 
   fs::path directory_;
@@ -93,7 +97,8 @@ TEST_F(AuthorityTest, RefusesRequestsThatDoNotHold) {
   const auto authority = CertificateAuthority::Open({.directory = directory_});
   ASSERT_TRUE(authority.ok());
   EXPECT_FALSE(authority->Sign("", kId, absl::Hours(1)).ok());
-  EXPECT_FALSE(authority->Sign("-----BEGIN CERTIFICATE REQUEST-----\nx\n", kId, absl::Hours(1)).ok());
+  EXPECT_FALSE(
+      authority->Sign("-----BEGIN CERTIFICATE REQUEST-----\nx\n", kId, absl::Hours(1)).ok());
   EXPECT_FALSE(authority->Sign(MakeCsr(false), kId, absl::Hours(1)).ok());
 }
 
@@ -130,9 +135,10 @@ TEST_F(AuthorityTest, HalfFilledDirectoriesAreNotOverwritten) {
 TEST(SpiffeId, IsFivePartsAndNothingElse) {
   ASSERT_TRUE(SpiffeId::Parse(kId).ok());
   EXPECT_EQ(SpiffeId::Parse(kId)->ToString(), kId);
-  for (const char* bad : {"", "spiffe://", "spiffe://a/ns/b/sa", "spiffe://a/ns/b/sa/", "spiffe://a/ns//sa/c",
-                          "spiffe://a/ns/b/sa/c/d", "https://a/ns/b/sa/c", "spiffe://a/xx/b/sa/c",
-                          "spiffe://a/ns/b/sa/c d", "spiffe://a/ns/b/sa/c,URI:x"}) {
+  for (const char* bad :
+       {"", "spiffe://", "spiffe://a/ns/b/sa", "spiffe://a/ns/b/sa/", "spiffe://a/ns//sa/c",
+        "spiffe://a/ns/b/sa/c/d", "https://a/ns/b/sa/c", "spiffe://a/xx/b/sa/c",
+        "spiffe://a/ns/b/sa/c d", "spiffe://a/ns/b/sa/c,URI:x"}) {
     EXPECT_FALSE(SpiffeId::Parse(bad).ok()) << bad;
   }
 }

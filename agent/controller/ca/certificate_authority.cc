@@ -12,8 +12,8 @@
 namespace mesh::controller {
 namespace {
 
-// How far back a certificate begins. Clients renew at half of the whole span, so of a short lifetime it
-// is a small part: else they would renew at once and for ever.
+// How far back a certificate begins. Clients renew at half of the whole span, so of a short
+// lifetime it is a small part: else they would renew at once and for ever.
 constexpr absl::Duration kClockSkew = absl::Minutes(2);
 absl::Duration SkewFor(absl::Duration lifetime) { return std::min(kClockSkew, lifetime / 10); }
 
@@ -149,7 +149,8 @@ absl::Status CertificateAuthority::CreateRoot() const {
   SetTime(X509_getm_notBefore(cert.get()), now - kClockSkew);
   SetTime(X509_getm_notAfter(cert.get()), now + options_.root_lifetime);
   RETURN_IF_ERROR(AddExtension(cert.get(), cert.get(), NID_basic_constraints, "critical,CA:TRUE"));
-  RETURN_IF_ERROR(AddExtension(cert.get(), cert.get(), NID_key_usage, "critical,keyCertSign,cRLSign"));
+  RETURN_IF_ERROR(
+      AddExtension(cert.get(), cert.get(), NID_key_usage, "critical,keyCertSign,cRLSign"));
   RETURN_IF_ERROR(AddExtension(cert.get(), cert.get(), NID_subject_key_identifier, "hash"));
   if (X509_sign(cert.get(), key.get(), EVP_sha256()) == 0) return Internal("{}", OpensslError());
   const std::string text = CertText(cert.get());
@@ -199,8 +200,10 @@ absl::StatusOr<CertPtr> CertificateAuthority::MakeLeaf(EVP_PKEY* key, const std:
   SetTime(X509_getm_notAfter(cert.get()), std::min(now + lifetime, not_after_));
   RETURN_IF_ERROR(AddExtension(cert.get(), cert_.get(), NID_key_usage,
                                "critical,digitalSignature,keyEncipherment"));
-  RETURN_IF_ERROR(AddExtension(cert.get(), cert_.get(), NID_ext_key_usage, "serverAuth,clientAuth"));
-  RETURN_IF_ERROR(AddExtension(cert.get(), cert_.get(), NID_basic_constraints, "critical,CA:FALSE"));
+  RETURN_IF_ERROR(
+      AddExtension(cert.get(), cert_.get(), NID_ext_key_usage, "serverAuth,clientAuth"));
+  RETURN_IF_ERROR(
+      AddExtension(cert.get(), cert_.get(), NID_basic_constraints, "critical,CA:FALSE"));
   if (X509_get0_subject_key_id(cert_.get()) != nullptr) {
     RETURN_IF_ERROR(AddExtension(cert.get(), cert_.get(), NID_authority_key_identifier, "keyid"));
   }

@@ -1,9 +1,10 @@
 // Signs certificates with a root of its own, or with an intermediate that was supplied.
 //
 // The directory holds the state, in Istio's names: ca-key.pem, ca-cert.pem, cert-chain.pem (from
-// ca-cert.pem up, without the root), root-cert.pem. Where there is no ca-key.pem, a self-signed root
-// (ECDSA P-256) is made and written there, keys with mode 0600, each file by rename. What is there is
-// used as it is: a directory that is half filled or does not fit is an error, never overwritten.
+// ca-cert.pem up, without the root), root-cert.pem. Where there is no ca-key.pem, a self-signed
+// root (ECDSA P-256) is made and written there, keys with mode 0600, each file by rename. What is
+// there is used as it is: a directory that is half filled or does not fit is an error, never
+// overwritten.
 //
 // Thread-safe after Open: signing changes nothing.
 #pragma once
@@ -37,9 +38,9 @@ class CertificateAuthority {
   static absl::StatusOr<CertificateAuthority> Open(Options options);
 
   // A workload's certificate: the key is the request's, the SAN is `spiffe_id` and nothing of the
-  // request's names. `lifetime` of zero or less is the default; above the maximum is refused; beyond the
-  // CA's own end is cut there. NotBefore is two minutes ago (less for lifetimes under 20 minutes), for
-  // clocks that differ.
+  // request's names. `lifetime` of zero or less is the default; above the maximum is refused;
+  // beyond the CA's own end is cut there. NotBefore is two minutes ago (less for lifetimes under 20
+  // minutes), for clocks that differ.
   absl::StatusOr<IssuedCertificate> Sign(const std::string& csr_pem, const std::string& spiffe_id,
                                          absl::Duration lifetime) const;
 

@@ -49,8 +49,8 @@ absl::StatusOr<IssuedCertificate> SigningService::Handle(const Caller& caller,
   }
   ++refused_;
   Logger("ca")->warn("certificate refused identity={} caller={}/{} pod={} node={} err={}",
-                     Quoted(identity), caller.ns, caller.service_account, caller.pod_name, caller.node,
-                     Quoted(MessageOf(status)));
+                     Quoted(identity), caller.ns, caller.service_account, caller.pod_name,
+                     caller.node, Quoted(MessageOf(status)));
   return status;
 }
 

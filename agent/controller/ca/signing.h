@@ -1,5 +1,5 @@
-// Answers certificate requests: who asks, for whom, and whether that pod runs there. A log of what was
-// issued, bounded, for people.
+// Answers certificate requests: who asks, for whom, and whether that pod runs there. A log of what
+// was issued, bounded, for people.
 //
 // Thread: the controller's (Handle); the token was reviewed before, on the caller's thread.
 #pragma once
@@ -35,8 +35,8 @@ class SigningService {
                  std::string node_account = "ztunnel")
       : authority_(authority), compiler_(compiler), node_account_(std::move(node_account)) {}
 
-  // `identity` is what the node proxy asks for (ImpersonatedIdentity); empty: the caller's own. Errors
-  // are for the log; the caller is told no more than AnswerFor() says.
+  // `identity` is what the node proxy asks for (ImpersonatedIdentity); empty: the caller's own.
+  // Errors are for the log; the caller is told no more than AnswerFor() says.
   absl::StatusOr<IssuedCertificate> Handle(const Caller& caller, const std::string& csr_pem,
                                            const std::string& identity, absl::Duration lifetime,
                                            absl::Time now);

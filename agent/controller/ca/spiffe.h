@@ -1,4 +1,5 @@
-// spiffe://<trust domain>/ns/<namespace>/sa/<service account>, as the certificate authority reads it.
+// spiffe://<trust domain>/ns/<namespace>/sa/<service account>, as the certificate authority reads
+// it.
 #pragma once
 
 #include <absl/status/statusor.h>

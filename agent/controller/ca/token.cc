@@ -57,7 +57,8 @@ absl::StatusOr<JwtReviewer> JwtReviewer::Create(std::string_view public_key_pem)
 
 absl::Status JwtReviewer::CheckSignature(std::string_view signed_part,
                                          std::string_view signature) const {
-  if (signature.size() != 64) return Unauthenticated("token: signature of {} bytes", signature.size());
+  if (signature.size() != 64)
+    return Unauthenticated("token: signature of {} bytes", signature.size());
   const auto* bytes = reinterpret_cast<const unsigned char*>(signature.data());
   ECDSA_SIG* pair = ECDSA_SIG_new();
   ECDSA_SIG_set0(pair, BN_bin2bn(bytes, 32, nullptr), BN_bin2bn(bytes + 32, 32, nullptr));

@@ -31,8 +31,8 @@ class TokenReviewer {
   virtual absl::StatusOr<Caller> Review(std::string_view token, absl::Time now) const = 0;
 };
 
-// JWTs signed ES256 with one key: issuer kubernetes/serviceaccount, audience istio-ca, Kubernetes' bound
-// token claims.
+// JWTs signed ES256 with one key: issuer kubernetes/serviceaccount, audience istio-ca, Kubernetes'
+// bound token claims.
 class JwtReviewer : public TokenReviewer {
  public:
   static absl::StatusOr<JwtReviewer> Create(std::string_view public_key_pem);

@@ -89,17 +89,27 @@ std::vector<ResourceChange> Compiler::Apply(const std::vector<k8s::Event>& event
   }
   for (const Key& key : dirty.keys) {
     switch (key.kind) {
-      case Kind::kPod: CompilePod(key); break;
-      case Kind::kService: CompileService(key); break;
-      case Kind::kEndpointSlice: CompileSlice(key); break;
-      case Kind::kPeerAuthentication: CompilePeerAuthentication(key); break;
-      default: break;
+      case Kind::kPod:
+        CompilePod(key);
+        break;
+      case Kind::kService:
+        CompileService(key);
+        break;
+      case Kind::kEndpointSlice:
+        CompileSlice(key);
+        break;
+      case Kind::kPeerAuthentication:
+        CompilePeerAuthentication(key);
+        break;
+      default:
+        break;
     }
   }
   if (dirty.static_strict) CompileStaticStrict();
   std::vector<ResourceChange> changes;
   changes.reserve(changes_.size());
-  for (auto& [id, resource] : changes_) changes.push_back({id.first, id.second, std::move(resource)});
+  for (auto& [id, resource] : changes_)
+    changes.push_back({id.first, id.second, std::move(resource)});
   changes_.clear();
   return changes;
 }
@@ -121,7 +131,8 @@ void Compiler::MarkSelected(const api::Service& service, Dirty& dirty) const {
   }
   if (const auto space = slices_.find(ns); space != slices_.end()) {
     for (const auto& [name, slice] : space->second) {
-      if (k8s::ValueOf(slice->metadata().labels(), kServiceNameLabel) == service.metadata().name()) {
+      if (k8s::ValueOf(slice->metadata().labels(), kServiceNameLabel) ==
+          service.metadata().name()) {
         dirty.keys.insert({Kind::kEndpointSlice, ns, name});
       }
     }
@@ -139,8 +150,8 @@ void Compiler::MarkEverything(Dirty& dirty) const {
   mark(Kind::kEndpointSlice, slices_);
   mark(Kind::kAuthorizationPolicy, policies_);
   for (const auto& policy : peer_authentications_) {
-    dirty.keys.insert({Kind::kPeerAuthentication, policy->metadata().namespace_(),
-                       policy->metadata().name()});
+    dirty.keys.insert(
+        {Kind::kPeerAuthentication, policy->metadata().namespace_(), policy->metadata().name()});
   }
   dirty.static_strict = true;
 }
@@ -160,8 +171,8 @@ void Compiler::Note(const k8s::Event& event, Dirty& dirty) {
     case Kind::kNode: {
       const auto node = nodes_.find(key.name);
       const auto& now = event.object.metadata().labels();
-      const bool same = !event.deleted && node != nodes_.end() &&
-                        SameMap(node->second->metadata().labels(), now);
+      const bool same =
+          !event.deleted && node != nodes_.end() && SameMap(node->second->metadata().labels(), now);
       if (same) break;
       if (const auto on = pods_on_.find(key.name); on != pods_on_.end()) {
         dirty.keys.insert(on->second.begin(), on->second.end());
@@ -213,10 +224,18 @@ void Compiler::Store(const k8s::Event& event) {
   };
   const k8s::Object& object = event.object;
   switch (key.kind) {
-    case Kind::kNamespace: put(namespaces_, object.Share<api::Namespace>()); break;
-    case Kind::kNode: put(nodes_, object.Share<api::Node>()); break;
-    case Kind::kService: put(services_[key.ns], object.Share<api::Service>()); break;
-    case Kind::kEndpointSlice: put(slices_[key.ns], object.Share<api::EndpointSlice>()); break;
+    case Kind::kNamespace:
+      put(namespaces_, object.Share<api::Namespace>());
+      break;
+    case Kind::kNode:
+      put(nodes_, object.Share<api::Node>());
+      break;
+    case Kind::kService:
+      put(services_[key.ns], object.Share<api::Service>());
+      break;
+    case Kind::kEndpointSlice:
+      put(slices_[key.ns], object.Share<api::EndpointSlice>());
+      break;
     case Kind::kAuthorizationPolicy:
       put(policies_[key.ns], object.Share<api::AuthorizationPolicy>());
       break;
@@ -277,7 +296,8 @@ std::vector<std::string> Compiler::PolicyKeysFor(const api::Pod& pod) const {
       const auto& selector = policy->spec().selector().match_labels();
       if (selector.empty() || !k8s::Matches(selector, labels)) continue;
       // Not those that are for waypoints, or not enforced.
-      if (const std::string key = space + "/" + name; authorizations_.count(key) != 0) keys.insert(key);
+      if (const std::string key = space + "/" + name; authorizations_.count(key) != 0)
+        keys.insert(key);
     }
   }
   std::vector<std::string> result(keys.begin(), keys.end());
@@ -306,8 +326,8 @@ void Compiler::CompileSlice(const Key& key) {
   std::set<std::string> keep;
   std::vector<Resource> resources;
   if (const auto slice = Find(slices_, key.ns, key.name)) {
-    const auto service = Find(services_, key.ns,
-                              k8s::ValueOf(slice->metadata().labels(), kServiceNameLabel));
+    const auto service =
+        Find(services_, key.ns, k8s::ValueOf(slice->metadata().labels(), kServiceNameLabel));
     // Where there is a selector, the pods speak for themselves.
     if (service != nullptr && IsSent(*service) && service->spec().selector().empty()) {
       for (const auto& workload : TranslateSlice(*slice, *service, settings_)) {
@@ -330,13 +350,15 @@ void Compiler::CompileAuthorization(const Key& key) {
   TranslatedPolicy translated = TranslateAuthorization(*policy, settings_);
   conditions_[key] = std::move(translated.condition);
   if (!translated.authorization) return Retire(ResourceType::kAuthorization, key, {});
-  Put(ResourceType::kAuthorization, MakeResource(key.ns + "/" + key.name, *translated.authorization));
+  Put(ResourceType::kAuthorization,
+      MakeResource(key.ns + "/" + key.name, *translated.authorization));
   produced_[key] = {key.ns + "/" + key.name};
 }
 
 void Compiler::CompilePeerAuthentication(const Key& key) {
   for (const auto& policy : peer_authentications_) {
-    if (policy->metadata().namespace_() != key.ns || policy->metadata().name() != key.name) continue;
+    if (policy->metadata().namespace_() != key.ns || policy->metadata().name() != key.name)
+      continue;
     const bool parent =
         k8s::ParentFor(peer_authentications_, settings_.root_namespace, key.ns).strict;
     const auto authorization = TranslatePeerAuthentication(*policy, parent, settings_);

@@ -1,6 +1,6 @@
-// Objects in, compiled resources out, incrementally: a change recompiles what depends on it (a pod: that
-// pod; a service: itself, the pods it selects or selected, its endpoint slices; a policy with a selector:
-// itself and the pods of its namespace) and tells only what came out different.
+// Objects in, compiled resources out, incrementally: a change recompiles what depends on it (a pod:
+// that pod; a service: itself, the pods it selects or selected, its endpoint slices; a policy with
+// a selector: itself and the pods of its namespace) and tells only what came out different.
 //
 // Owner: the controller. Thread: one.
 #pragma once

@@ -26,7 +26,7 @@ struct Resource {
   std::string version;               // hex xxHash64 of `body`
   std::string body;                  // deterministic serialization
   std::vector<std::string> aliases;  // network/ip of everything it answers for
-  std::string owner;                 // for a workload: its node; what a client of that node always gets
+  std::string owner;  // for a workload: its node; what a client of that node always gets
   std::vector<std::string> services;  // for a workload: names of the services it is an endpoint of
 };
 using ResourceRef = std::shared_ptr<const Resource>;

@@ -1,5 +1,5 @@
-// What holds for the whole mesh: flags, and the mesh configuration over them (ConfigMap `istio` in the
-// system namespace, key `mesh`).
+// What holds for the whole mesh: flags, and the mesh configuration over them (ConfigMap `istio` in
+// the system namespace, key `mesh`).
 #pragma once
 
 #include <string>
@@ -19,8 +19,8 @@ struct Settings {
   bool operator==(const Settings&) const = default;
 };
 
-// `flags` with what the mesh configuration says over it. Text that does not parse changes nothing and
-// is reported in `problem`.
+// `flags` with what the mesh configuration says over it. Text that does not parse changes nothing
+// and is reported in `problem`.
 Settings WithMeshConfig(const Settings& flags, const api::ConfigMap* config, std::string& problem);
 
 }  // namespace mesh::controller

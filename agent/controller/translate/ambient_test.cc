@@ -1,5 +1,5 @@
-// The recorded answers of the reference to our inputs (tests/data/ambient), resource by resource and
-// field by field.
+// The recorded answers of the reference to our inputs (tests/data/ambient), resource by resource
+// and field by field.
 #include <google/protobuf/util/json_util.h>
 #include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
@@ -56,8 +56,9 @@ void Compare(const Json& expected, const Compiler::Resources& actual) {
     SCOPED_TRACE(name);
     names.insert(name);
     T wanted;
-    ASSERT_TRUE(google::protobuf::util::JsonStringToMessage(k8s::ToText(At(item, "resource")),
-                                                            &wanted).ok());
+    ASSERT_TRUE(
+        google::protobuf::util::JsonStringToMessage(k8s::ToText(At(item, "resource")), &wanted)
+            .ok());
     const auto found = actual.find(name);
     if (found == actual.end()) {
       ADD_FAILURE() << "missing";
@@ -110,8 +111,8 @@ TEST_P(AmbientTest, IsTranslatedAsRecorded) {
   Check(compiler, GetParam());
 }
 
-// One object at a time, in the reverse order, with everything deleted and made again in between, must
-// come to the same state.
+// One object at a time, in the reverse order, with everything deleted and made again in between,
+// must come to the same state.
 TEST_P(AmbientTest, IsTheSameWhenItComesPieceByPiece) {
   Case loaded = Load(GetParam());
   Compiler compiler(loaded.settings);
@@ -149,18 +150,18 @@ TEST_P(AmbientTest, TellsTheStatusAsRecorded) {
 // Cases of kinds that are not read yet (ServiceEntry, WorkloadEntry, Gateway) are not in this list.
 INSTANTIATE_TEST_SUITE_P(
     Recorded, AmbientTest,
-    testing::Values("pod-hbone", "pod-host-network", "pod-locality", "pod-network-label", "pod-owners",
-                    "pod-phases", "pod-service-accounts", "svc-clusterip", "svc-dual-stack",
-                    "svc-export-to", "svc-externalname", "svc-internal-traffic-local",
-                    "svc-labels-annotations-ignored", "svc-named-target-ports", "svc-nodeport-lb",
-                    "svc-port-protocols", "svc-slices-manual", "svc-traffic-distribution",
-                    "pa-all-ports-strict", "pa-disable", "pa-matrix", "pa-mesh-strict",
-                    "pa-namespace-strict", "pa-oldest-wins", "pa-root-selector",
-                    "pa-strict-open-ports", "pa-unset-ports-under-strict", "pa-with-authz",
-                    "pa-workload-strict", "ap-actions", "ap-dry-run", "ap-dry-run-enabled",
-                    "ap-empty-rules", "ap-l7-allow", "ap-ports", "ap-principals", "ap-scopes",
-                    "ap-service-accounts", "ap-trust-domain-fields", "ap-when-l4", "app-library",
-                    "mesh-root-namespace"),
+    testing::Values("pod-hbone", "pod-host-network", "pod-locality", "pod-network-label",
+                    "pod-owners", "pod-phases", "pod-service-accounts", "svc-clusterip",
+                    "svc-dual-stack", "svc-export-to", "svc-externalname",
+                    "svc-internal-traffic-local", "svc-labels-annotations-ignored",
+                    "svc-named-target-ports", "svc-nodeport-lb", "svc-port-protocols",
+                    "svc-slices-manual", "svc-traffic-distribution", "pa-all-ports-strict",
+                    "pa-disable", "pa-matrix", "pa-mesh-strict", "pa-namespace-strict",
+                    "pa-oldest-wins", "pa-root-selector", "pa-strict-open-ports",
+                    "pa-unset-ports-under-strict", "pa-with-authz", "pa-workload-strict",
+                    "ap-actions", "ap-dry-run", "ap-dry-run-enabled", "ap-empty-rules",
+                    "ap-l7-allow", "ap-ports", "ap-principals", "ap-scopes", "ap-service-accounts",
+                    "ap-trust-domain-fields", "ap-when-l4", "app-library", "mesh-root-namespace"),
     [](const auto& param) {
       std::string name = param.param;
       std::replace(name.begin(), name.end(), '-', '_');

@@ -183,11 +183,12 @@ TranslatedPolicy TranslateAuthorization(const api::AuthorizationPolicy& policy,
   }
   const bool dry_run = k8s::ValueOf(meta.annotations(), "istio.io/dry-run") == "true";
   if (dry_run && !settings.dry_run_policies) {
-    return {std::nullopt,
-            MakeCondition(policy, false, "UnsupportedValue",
-                          fmt::format("found policy \"{}/{}\" using dry-run annotation, but support "
-                                      "for ambient dry-run authorizationPolicies isn't enabled",
-                                      meta.namespace_(), meta.name()))};
+    return {
+        std::nullopt,
+        MakeCondition(policy, false, "UnsupportedValue",
+                      fmt::format("found policy \"{}/{}\" using dry-run annotation, but support "
+                                  "for ambient dry-run authorizationPolicies isn't enabled",
+                                  meta.namespace_(), meta.name()))};
   }
   sec::Authorization out;
   out.set_name(meta.name());
@@ -208,12 +209,13 @@ TranslatedPolicy TranslateAuthorization(const api::AuthorizationPolicy& policy,
       spec.action() == Spec::ALLOW
           ? "Within an ALLOW policy, rules matching HTTP attributes are omitted."
           : "DENY policy with HTTP attributes is enforced without the HTTP rules.";
-  return {std::move(out),
-          MakeCondition(policy, true, "UnsupportedValue",
-                        fmt::format("ztunnel does not support HTTP attributes (found: {}). In ambient "
-                                    "mode you must use a waypoint proxy to enforce HTTP rules. {} This "
-                                    "will be more restrictive than requested.",
-                                    fmt::join(translator.l7(), ", "), consequence))};
+  return {
+      std::move(out),
+      MakeCondition(policy, true, "UnsupportedValue",
+                    fmt::format("ztunnel does not support HTTP attributes (found: {}). In ambient "
+                                "mode you must use a waypoint proxy to enforce HTTP rules. {} This "
+                                "will be more restrictive than requested.",
+                                fmt::join(translator.l7(), ", "), consequence))};
 }
 
 }  // namespace mesh::controller

@@ -1,5 +1,5 @@
-// AuthorizationPolicy -> istio.security.Authorization, with what the node proxy cannot enforce left out
-// by Istio's rules (never allowing more), and the condition that tells the user.
+// AuthorizationPolicy -> istio.security.Authorization, with what the node proxy cannot enforce left
+// out by Istio's rules (never allowing more), and the condition that tells the user.
 #pragma once
 
 #include <optional>

@@ -16,7 +16,7 @@ constexpr char kPrefix[] = "converted_peer_authentication_";
 void RequireIdentity(sec::Match& match) { match.add_not_principals()->mutable_presence(); }
 
 struct PortModes {
-  std::set<uint32_t> open;    // PERMISSIVE or DISABLE
+  std::set<uint32_t> open;  // PERMISSIVE or DISABLE
   std::set<uint32_t> strict;
 };
 
@@ -58,8 +58,8 @@ std::optional<sec::Authorization> TranslatePeerAuthentication(const api::PeerAut
   out.set_action(sec::DENY);
   if (mode == Mode::STRICT || (mode == Mode::UNSET && parent_strict)) {
     if (ports.open.empty()) return std::nullopt;
-    // One group: no identity AND none of the open ports. Under a STRICT parent the reference states the
-    // identity a second time; so do we, for the resource to be the same.
+    // One group: no identity AND none of the open ports. Under a STRICT parent the reference states
+    // the identity a second time; so do we, for the resource to be the same.
     sec::Group& group = *out.add_groups();
     if (mode == Mode::STRICT) RequireIdentity(*group.add_rules()->add_matches());
     for (const uint32_t port : ports.open) {

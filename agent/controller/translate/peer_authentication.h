@@ -14,8 +14,8 @@ namespace mesh::controller {
 // The one policy that every STRICT workload without port exceptions lists.
 istio::security::Authorization StaticStrict(const Settings& settings);
 
-// What a workload policy with port entries becomes; none when the static policy (or no policy) says the
-// same. `parent_strict`: the mode that UNSET inherits.
+// What a workload policy with port entries becomes; none when the static policy (or no policy) says
+// the same. `parent_strict`: the mode that UNSET inherits.
 std::optional<istio::security::Authorization> TranslatePeerAuthentication(
     const api::PeerAuthentication& policy, bool parent_strict, const Settings& settings);
 

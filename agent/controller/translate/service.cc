@@ -20,8 +20,8 @@ std::string Lower(std::string_view text) {
   return lower;
 }
 
-// Istio's reading of a port's name or appProtocol. UNKNOWN is also the answer for protocols that the
-// wire has no word for.
+// Istio's reading of a port's name or appProtocol. UNKNOWN is also the answer for protocols that
+// the wire has no word for.
 struct Parsed {
   bool known = false;
   wl::AppProtocol protocol = wl::UNKNOWN;
@@ -30,10 +30,18 @@ Parsed ParseProtocol(std::string_view name) {
   const std::string lower = Lower(name);
   if (lower.rfind("grpc-web", 0) == 0) return {true, wl::UNKNOWN};
   const std::string word = lower.substr(0, lower.find('-'));
-  constexpr std::array<std::pair<std::string_view, wl::AppProtocol>, 11> kWords = {{
-      {"http", wl::HTTP11}, {"http2", wl::HTTP2}, {"grpc", wl::GRPC}, {"https", wl::TLS},
-      {"tls", wl::TLS}, {"tcp", wl::TCP}, {"udp", wl::UNKNOWN}, {"mongo", wl::UNKNOWN},
-      {"redis", wl::UNKNOWN}, {"mysql", wl::UNKNOWN}, {"http_proxy", wl::UNKNOWN}}};
+  constexpr std::array<std::pair<std::string_view, wl::AppProtocol>, 11> kWords = {
+      {{"http", wl::HTTP11},
+       {"http2", wl::HTTP2},
+       {"grpc", wl::GRPC},
+       {"https", wl::TLS},
+       {"tls", wl::TLS},
+       {"tcp", wl::TCP},
+       {"udp", wl::UNKNOWN},
+       {"mongo", wl::UNKNOWN},
+       {"redis", wl::UNKNOWN},
+       {"mysql", wl::UNKNOWN},
+       {"http_proxy", wl::UNKNOWN}}};
   for (const auto& [known, protocol] : kWords) {
     if (word == known) return {true, protocol};
   }
@@ -192,7 +200,8 @@ wl::PortList PortsOn(const api::Service& service, const api::EndpointSlice& slic
   wl::PortList list;
   for (const api::ServicePort& port : service.spec().ports()) {
     for (const api::EndpointPort& endpoint : slice.ports()) {
-      if (endpoint.name() != port.name() || !IsTcp(endpoint.protocol()) || !IsTcp(port.protocol())) {
+      if (endpoint.name() != port.name() || !IsTcp(endpoint.protocol()) ||
+          !IsTcp(port.protocol())) {
         continue;
       }
       auto& added = *list.add_ports();

@@ -20,8 +20,8 @@ bool IsSent(const api::Service& service);
 istio::workload::Service TranslateService(const api::Service& service, const api::Namespace* space,
                                           const Settings& settings);
 
-// The service's TCP ports as `pod` serves them; named target ports that the pod does not have are left
-// out.
+// The service's TCP ports as `pod` serves them; named target ports that the pod does not have are
+// left out.
 istio::workload::PortList PortsOn(const api::Service& service, const api::Pod& pod);
 // The same for endpoints listed by hand: ports meet by name.
 istio::workload::PortList PortsOn(const api::Service& service, const api::EndpointSlice& slice);

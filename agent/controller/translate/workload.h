@@ -15,8 +15,8 @@ bool IsSent(const api::Pod& pod);
 std::string UidOf(const api::Pod& pod, const Settings& settings);  // resource name
 std::string ServiceAccountOf(const api::Pod& pod);                 // "default" when unset
 
-// The name of the Deployment, StatefulSet, Job ... that a pod belongs to, else its own. Only pods with a
-// generateName are asked for their owner.
+// The name of the Deployment, StatefulSet, Job ... that a pod belongs to, else its own. Only pods
+// with a generateName are asked for their owner.
 std::string WorkloadNameOf(const api::Pod& pod);
 
 struct WorkloadContext {

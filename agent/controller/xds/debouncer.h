@@ -1,5 +1,5 @@
-// When to push: the first change at once, later ones when it has been quiet for `quiet`, or when the
-// first of them has waited for `limit`.
+// When to push: the first change at once, later ones when it has been quiet for `quiet`, or when
+// the first of them has waited for `limit`.
 #pragma once
 
 #include <absl/time/time.h>

@@ -177,8 +177,8 @@ void DeltaSession::OnChanges(const std::vector<ResourceChange>& changes) {
 
 std::optional<DeltaSession::Response> DeltaSession::Next(const std::string& version,
                                                          absl::Time now) {
-  // Address first: policies are listed by workloads, and a workload that lists one that has not come
-  // yet is not allowed more for it.
+  // Address first: policies are listed by workloads, and a workload that lists one that has not
+  // come yet is not allowed more for it.
   for (auto& [type, subscription] : subscriptions_) {
     if (!subscription.started) continue;
     if (subscription.in_flight && now - subscription.status.sent_at < kAckPatience) continue;

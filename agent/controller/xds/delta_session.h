@@ -1,14 +1,14 @@
-// The server's side of one delta-xDS stream as a state machine without I/O: requests and changes in,
-// responses out.
+// The server's side of one delta-xDS stream as a state machine without I/O: requests and changes
+// in, responses out.
 //
 // Each type has its own sequence: at most one response is unacknowledged, what changes meanwhile is
-// remembered by name and goes out, as it then is, in the next one. So a slow client costs names, never
-// copies, and holds nobody else. A client that does not acknowledge within kAckPatience is sent more all
-// the same.
+// remembered by name and goes out, as it then is, in the next one. So a slow client costs names,
+// never copies, and holds nobody else. A client that does not acknowledge within kAckPatience is
+// sent more all the same.
 //
-// Wildcard subscriptions get everything of the type. Others get what they named (by resource name or by
-// network/ip), the endpoints of the services they named, and the workloads of their own node; aliases
-// are filled in for them alone.
+// Wildcard subscriptions get everything of the type. Others get what they named (by resource name
+// or by network/ip), the endpoints of the services they named, and the workloads of their own node;
+// aliases are filled in for them alone.
 //
 // Owner: Hub. Thread: the controller's.
 #pragma once
@@ -43,13 +43,13 @@ class ResourceView {
 struct TypeStatus {
   ResourceType type;
   bool wildcard = false;
-  size_t resources = 0;       // the client is known to have
-  std::string sent_version;   // system version of the last response
+  size_t resources = 0;      // the client is known to have
+  std::string sent_version;  // system version of the last response
   std::string acked_version;
   std::string nacked_version;
-  std::string reason;         // of the last NACK
+  std::string reason;  // of the last NACK
   absl::Time sent_at;
-  std::string word;           // SYNCED, STALE (not acknowledged yet), NACK
+  std::string word;  // SYNCED, STALE (not acknowledged yet), NACK
 };
 
 class DeltaSession {

@@ -72,7 +72,8 @@ class DeltaSessionTest : public testing::Test {
     Request request;
     request.set_type_url(std::string(type));
     request.mutable_node()->set_id("ztunnel~1.1.1.1~z.ns~ns.svc.cluster.local");
-    (*request.mutable_node()->mutable_metadata()->mutable_fields())["NODE_NAME"].set_string_value("n1");
+    (*request.mutable_node()->mutable_metadata()->mutable_fields())["NODE_NAME"].set_string_value(
+        "n1");
     return request;
   }
   Request Later(std::vector<std::string> subscribe) {
@@ -179,7 +180,8 @@ TEST_F(DeltaSessionTest, ReconnectSkipsWhatIsKnownAndRemovesWhatIsGone) {
 }
 
 TEST_F(DeltaSessionTest, PoliciesAreAlwaysSentAnew) {
-  view_.policies_["ns/p"] = std::make_shared<const Resource>(Resource{"ns/p", "v", "b", {}, "", {}});
+  view_.policies_["ns/p"] =
+      std::make_shared<const Resource>(Resource{"ns/p", "v", "b", {}, "", {}});
   Request request = First(kAuthorizationUrl);
   (*request.mutable_initial_resource_versions())["ns/p"] = "v";
   (*request.mutable_initial_resource_versions())["ns/q"] = "v";

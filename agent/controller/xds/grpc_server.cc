@@ -148,9 +148,8 @@ class CertificateService : public istio::v1::auth::IstioCertificateService::Call
     if (const auto it = metadata.find("ImpersonatedIdentity"); it != metadata.end()) {
       identity = it->second.string_value();
     }
-    absl::StatusOr<IssuedCertificate> issued =
-        parts_.signing.Handle(caller, request.csr(), identity,
-                              absl::Seconds(request.validity_duration()), absl::Now());
+    absl::StatusOr<IssuedCertificate> issued = parts_.signing.Handle(
+        caller, request.csr(), identity, absl::Seconds(request.validity_duration()), absl::Now());
     if (!issued.ok()) return SigningService::AnswerFor(issued.status());
     for (std::string& pem : issued->chain) response.add_cert_chain(std::move(pem));
     return absl::OkStatus();

@@ -1,5 +1,5 @@
-// gRPC on one TLS port: delta-ADS and certificate signing. The adapter turns every call into a task on
-// the controller's thread; nothing of gRPC is known beyond this file.
+// gRPC on one TLS port: delta-ADS and certificate signing. The adapter turns every call into a task
+// on the controller's thread; nothing of gRPC is known beyond this file.
 //
 // Owner: Controller. Start and Shutdown: the controller's thread.
 #pragma once
@@ -18,8 +18,8 @@ namespace mesh::controller {
 class GrpcServer {
  public:
   struct Options {
-    std::string address;           // IP:PORT; port 0 is any
-    std::string key_file;          // both are watched, a renewed pair is served within seconds
+    std::string address;   // IP:PORT; port 0 is any
+    std::string key_file;  // both are watched, a renewed pair is served within seconds
     std::string certificate_file;
     bool authenticate_xds = true;  // streams need a token too
   };

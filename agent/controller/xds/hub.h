@@ -1,7 +1,7 @@
 // All connected node proxies: who they are, what they were sent, and the pushes.
 //
-// Thread: the controller's. A stream's transport calls in through the CallQueue with the stream's id, so
-// that what arrives after its end finds nobody.
+// Thread: the controller's. A stream's transport calls in through the CallQueue with the stream's
+// id, so that what arrives after its end finds nobody.
 #pragma once
 
 #include <absl/status/status.h>
@@ -62,7 +62,8 @@ class Hub {
   // Changes wait here until the push that tells them.
   void Stage(const std::vector<ResourceChange>& changes);
   void Push(const std::string& version, absl::Time now);
-  // Clients that did not acknowledge in time are given what waits for them; to be called now and then.
+  // Clients that did not acknowledge in time are given what waits for them; to be called now and
+  // then.
   void Tick(absl::Time now);
 
   std::vector<ClientStatus> Clients() const;

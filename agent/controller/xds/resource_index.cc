@@ -51,8 +51,8 @@ ResourceRef ResourceIndex::Find(ResourceType type, const std::string& name_or_al
   if (const auto it = all.find(name_or_alias); it != all.end()) return it->second;
   const auto alias = by_alias_.find(name_or_alias);
   if (type != ResourceType::kAddress || alias == by_alias_.end()) return nullptr;
-  // Workloads before services: a uid holds two slashes in a row or a group, and names of services begin
-  // with their namespace; what a node proxy prefers among several is its own rule.
+  // Workloads before services: a uid holds two slashes in a row or a group, and names of services
+  // begin with their namespace; what a node proxy prefers among several is its own rule.
   ResourceRef best;
   for (const std::string& name : alias->second) {
     const auto it = all.find(name);

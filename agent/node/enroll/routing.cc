@@ -65,8 +65,8 @@ bool HasIpv6() {
   return fd && ::read(fd.get(), &value, 1) == 1 && value == '0';
 }
 
-// Replies that belong to no socket (a reset where nobody listens) carry the mark only if told to; without
-// it they leave for the real client, and the proxy waits for its deadline.
+// Replies that belong to no socket (a reset where nobody listens) carry the mark only if told to;
+// without it they leave for the real client, and the proxy waits for its deadline.
 absl::Status ReflectMark(bool on) {
   const char* value = on ? "1" : "0";
   RETURN_IF_ERROR(WriteSysctl("/proc/sys/net/ipv4/tcp_fwmark_accept", value));

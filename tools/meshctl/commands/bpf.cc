@@ -14,7 +14,8 @@ struct Word {
   std::string_view name, meaning;
 };
 constexpr Word kPrograms[] = {
-    {"mesh_connect4", "sends a pod's IPv4 connect() to its ztunnel and remembers where it was going"},
+    {"mesh_connect4",
+     "sends a pod's IPv4 connect() to its ztunnel and remembers where it was going"},
     {"mesh_connect6", "the same for IPv6 and v4-mapped addresses"},
     {"mesh_sendmsg4", "sends DNS questions over UDP to the pod's ztunnel"},
     {"mesh_sendmsg6", "the same for IPv6"},
@@ -53,7 +54,8 @@ std::string Meaning(const Word (&words)[N], const std::string& name) {
 
 void PrintNode(const std::string& node, const std::string& what, const Json& status) {
   const bool all = what == "all";
-  Print(fmt::format("{}: ztunnel {}\n", node, status.At("ztunnelConnected").Bool() ? "connected" : "not connected"));
+  Print(fmt::format("{}: ztunnel {}\n", node,
+                    status.At("ztunnelConnected").Bool() ? "connected" : "not connected"));
   if (all || what == "programs") {
     Table table({"PROGRAM", "ID", "ATTACHED", "WHAT IT DOES"});
     for (const Json& item : status.Get({"bpf", "programs"}).Items()) {
@@ -66,7 +68,8 @@ void PrintNode(const std::string& node, const std::string& what, const Json& sta
     Table table({"MAP", "ID", "ENTRIES", "LIMIT", "WHAT IT HOLDS"});
     for (const Json& item : status.Get({"bpf", "maps"}).Items()) {
       const std::string name = item.At("name").Str();
-      table.Add({name, item.At("id").Str(), item.At("entries").Str(), item.At("limit").Str(), Meaning(kMaps, name)});
+      table.Add({name, item.At("id").Str(), item.At("entries").Str(), item.At("limit").Str(),
+                 Meaning(kMaps, name)});
     }
     Print(table.Text() + "\n");
   }
@@ -75,7 +78,8 @@ void PrintNode(const std::string& node, const std::string& what, const Json& sta
   for (const char* part : {"captures", "refusals"}) {
     for (const Json& item : status.Get({"bpf", part}).Items()) {
       if (all && item.At("count").Num() == 0) continue;  // the whole list with `bpf counters`
-      table.Add({fmt::format("{}/{}", part, item.At("name").Str()), item.At("count").Str(), item.At("explanation").Str()});
+      table.Add({fmt::format("{}/{}", part, item.At("name").Str()), item.At("count").Str(),
+                 item.At("explanation").Str()});
     }
   }
   Print(table.Text() + "\n");
@@ -84,7 +88,8 @@ void PrintNode(const std::string& node, const std::string& what, const Json& sta
 Json Part(const Json& status, const std::string& what) {
   if (what == "all") return status.At("bpf");
   if (what != "counters") return status.Get({"bpf", what});
-  return Json::Obj({{"captures", status.Get({"bpf", "captures"})}, {"refusals", status.Get({"bpf", "refusals"})}});
+  return Json::Obj({{"captures", status.Get({"bpf", "captures"})},
+                    {"refusals", status.Get({"bpf", "refusals"})}});
 }
 
 }  // namespace
@@ -103,7 +108,8 @@ int Bpf(const Context& context, const std::string& what, const std::string& only
     ++shown;
     const auto status = AgentStatus(context.layout, node.name);
     if (!status.ok()) {
-      PrintErr(fmt::format("meshctl: the agent of {} does not answer: {}; pins are in {}", node.name, MessageOf(status.status()),
+      PrintErr(fmt::format("meshctl: the agent of {} does not answer: {}; pins are in {}",
+                           node.name, MessageOf(status.status()),
                            context.layout.bpf_dir(node.name)));
       code = kFailed;
     } else if (context.structured()) {

@@ -12,9 +12,11 @@
 namespace mesh::meshctl {
 
 // A request made inside a network namespace of the mesh ("node-1", "controller").
-absl::StatusOr<HttpAnswer> HttpInside(const local::Layout& layout, const std::string& where, HttpRequest request);
+absl::StatusOr<HttpAnswer> HttpInside(const local::Layout& layout, const std::string& where,
+                                      HttpRequest request);
 // The same, expecting 200 and JSON.
-absl::StatusOr<Json> JsonInside(const local::Layout& layout, const std::string& where, const std::string& url);
+absl::StatusOr<Json> JsonInside(const local::Layout& layout, const std::string& where,
+                                const std::string& url);
 
 // The node agent's own account: pods, programs, maps, counters.
 absl::StatusOr<Json> AgentStatus(const local::Layout& layout, const std::string& node);

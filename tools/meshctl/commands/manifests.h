@@ -13,9 +13,10 @@ namespace mesh::meshctl {
 // All objects as they are now, patches and status included.
 local::ObjectStore LoadObjects(const local::Layout& layout, const local::Config& config);
 
-// The pod that is meant by a name: of that name, else the only one of the workload of that name. Without
-// a namespace it is looked for in all, and must be the only one.
-absl::StatusOr<const Json*> FindPod(const local::ObjectStore& store, const std::string& ns, const std::string& name);
+// The pod that is meant by a name: of that name, else the only one of the workload of that name.
+// Without a namespace it is looked for in all, and must be the only one.
+absl::StatusOr<const Json*> FindPod(const local::ObjectStore& store, const std::string& ns,
+                                    const std::string& name);
 
 // "enrolled", "pending", "" as the node's agent has written it.
 std::string MeshStateOf(const Json& pod);

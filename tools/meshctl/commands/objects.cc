@@ -31,7 +31,8 @@ std::vector<Input> ReadInputs(const std::vector<std::string>& files, bool& faile
   for (const std::string& file : files) {
     std::vector<std::string> paths = {file};
     struct stat info = {};
-    if (file != "-" && ::stat(file.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) paths = local::ListManifests(file);
+    if (file != "-" && ::stat(file.c_str(), &info) == 0 && S_ISDIR(info.st_mode))
+      paths = local::ListManifests(file);
     for (const std::string& path : paths) {
       auto text = local::ReadFile(path == "-" ? "/dev/stdin" : path);
       if (!text.ok()) {
@@ -47,8 +48,10 @@ std::vector<Input> ReadInputs(const std::vector<std::string>& files, bool& faile
 
 std::string FileOf(const local::Layout& layout, const ObjectKey& key) {
   std::string name = key.kind;
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
-  return fmt::format("{}/{}_{}{}{}.yaml", layout.manifests(), name, key.ns, key.ns.empty() ? "" : "_", key.name);
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
+  return fmt::format("{}/{}_{}{}{}.yaml", layout.manifests(), name, key.ns,
+                     key.ns.empty() ? "" : "_", key.name);
 }
 
 // Takes an object out of a file of the mesh that may hold others too.
@@ -67,7 +70,9 @@ absl::Status RemoveFromFile(const std::string& path, const ObjectKey& key) {
 }
 
 // The user's own folders are never written to.
-bool IsMeshFile(const local::Layout& layout, const std::string& path) { return path.starts_with(layout.manifests() + "/"); }
+bool IsMeshFile(const local::Layout& layout, const std::string& path) {
+  return path.starts_with(layout.manifests() + "/");
+}
 
 ObjectStore LoadManifests(const local::Layout& layout, const local::Config& config) {
   std::vector<std::string> dirs = config.manifest_dirs;
@@ -80,7 +85,8 @@ ObjectStore LoadManifests(const local::Layout& layout, const local::Config& conf
 int ApplyOne(const Context& context, const ObjectStore& before, Json object) {
   if (!context.ns.empty()) {
     const ObjectKey as_written = local::KeyOf(object, "");
-    if (as_written.ns.empty() && !local::IsClusterScoped(as_written.kind)) object["metadata"]["namespace"] = context.ns;
+    if (as_written.ns.empty() && !local::IsClusterScoped(as_written.kind))
+      object["metadata"]["namespace"] = context.ns;
   }
   object.Erase("status");
   const ObjectKey key = local::KeyOf(object);
@@ -90,8 +96,10 @@ int ApplyOne(const Context& context, const ObjectStore& before, Json object) {
   std::string foreign;
   for (const std::string& file : before.FilesOf(key)) {
     if (file == path) continue;
-    if (!IsMeshFile(context.layout, file)) foreign = file;
-    else status.Update(RemoveFromFile(file, key));
+    if (!IsMeshFile(context.layout, file))
+      foreign = file;
+    else
+      status.Update(RemoveFromFile(file, key));
   }
   if (status.ok()) status = local::WriteFile(path, ToYaml(object));
   if (!status.ok()) {
@@ -100,13 +108,19 @@ int ApplyOne(const Context& context, const ObjectStore& before, Json object) {
   }
   Json same = object;
   if (!key.ns.empty()) same["metadata"]["namespace"] = key.ns;
-  Print(fmt::format("{} {}\n", key.ToString(), !old ? "created" : *old == same ? "unchanged" : "configured"));
-  if (!foreign.empty()) PrintErr(fmt::format("warning: {}: {} says more about it and is merged under this", key.ToString(), foreign));
+  Print(fmt::format("{} {}\n", key.ToString(),
+                    !old           ? "created"
+                    : *old == same ? "unchanged"
+                                   : "configured"));
+  if (!foreign.empty())
+    PrintErr(fmt::format("warning: {}: {} says more about it and is merged under this",
+                         key.ToString(), foreign));
   return kOk;
 }
 
 // Removes one object; false when there was none.
-bool DeleteOne(const Context& context, const ObjectStore& user, const ObjectStore& all, const ObjectKey& key, int& code) {
+bool DeleteOne(const Context& context, const ObjectStore& user, const ObjectStore& all,
+               const ObjectKey& key, int& code) {
   bool found = false;
   for (const std::string& file : user.FilesOf(key)) {
     found = true;
@@ -121,7 +135,8 @@ bool DeleteOne(const Context& context, const ObjectStore& user, const ObjectStor
       code = kFailed;
     }
   }
-  if (!found && key.kind == "Pod" && all.Find(key)) {  // a workload's pod: another one takes its place
+  if (!found && key.kind == "Pod" &&
+      all.Find(key)) {  // a workload's pod: another one takes its place
     found = ::unlink(context.layout.pod_file(key.ns, key.name).c_str()) == 0;
   }
   if (found && code == kOk) Print(key.ToString() + " deleted\n");
@@ -137,12 +152,14 @@ bool DeleteOne(const Context& context, const ObjectStore& user, const ObjectStor
 std::string Ports(const Json& service) {
   std::string text;
   for (const Json& port : service.Get({"spec", "ports"}).Items()) {
-    text += fmt::format("{}{}/{}", text.empty() ? "" : ",", port.At("port").Str(), port.At("protocol").Str("TCP"));
+    text += fmt::format("{}{}/{}", text.empty() ? "" : ",", port.At("port").Str(),
+                        port.At("protocol").Str("TCP"));
   }
   return text;
 }
 
-void PrintTable(const Context& context, const std::string& kind, const std::vector<const Json*>& found, const ObjectStore& store) {
+void PrintTable(const Context& context, const std::string& kind,
+                const std::vector<const Json*>& found, const ObjectStore& store) {
   const bool pods = kind == "Pod", services = kind == "Service";
   std::vector<std::string> head = {"NAMESPACE", "NAME"};
   if (pods) head.insert(head.end(), {"NODE", "IP", "STATUS", "MESH", "AGE"});
@@ -150,12 +167,16 @@ void PrintTable(const Context& context, const std::string& kind, const std::vect
   if (!pods && !services && context.output == Output::kWide) head.push_back("FILE");
   Table table(head);
   for (const Json* object : found) {
-    std::vector<std::string> row = {object->Get({"metadata", "namespace"}).Str(), object->Get({"metadata", "name"}).Str()};
+    std::vector<std::string> row = {object->Get({"metadata", "namespace"}).Str(),
+                                    object->Get({"metadata", "name"}).Str()};
     if (pods) {
-      row.insert(row.end(), {object->Get({"spec", "nodeName"}).Str(), object->Get({"status", "podIP"}).Str(), PodStatusText(*object),
-                             MeshStateOf(*object), Age(object->Get({"metadata", "creationTimestamp"}).Str())});
+      row.insert(row.end(),
+                 {object->Get({"spec", "nodeName"}).Str(), object->Get({"status", "podIP"}).Str(),
+                  PodStatusText(*object), MeshStateOf(*object),
+                  Age(object->Get({"metadata", "creationTimestamp"}).Str())});
     } else if (services) {
-      row.insert(row.end(), {object->Get({"spec", "type"}).Str("ClusterIP"), object->Get({"spec", "clusterIP"}).Str(), Ports(*object)});
+      row.insert(row.end(), {object->Get({"spec", "type"}).Str("ClusterIP"),
+                             object->Get({"spec", "clusterIP"}).Str(), Ports(*object)});
     } else if (context.output == Output::kWide) {
       const auto files = store.FilesOf(local::KeyOf(*object));
       row.push_back(files.empty() ? "" : files.front());
@@ -190,12 +211,13 @@ int Apply(const Context& context, const std::vector<std::string>& files) {
       failed = true;
     }
   }
-  if (failed) PrintErr(fmt::format("meshctl: {} applied; what is named above was refused", applied));
+  if (failed)
+    PrintErr(fmt::format("meshctl: {} applied; what is named above was refused", applied));
   return failed ? kFailed : kOk;
 }
 
-int Delete(const Context& context, const std::vector<std::string>& files, const std::string& kind_word,
-           const std::vector<std::string>& names) {
+int Delete(const Context& context, const std::vector<std::string>& files,
+           const std::string& kind_word, const std::vector<std::string>& names) {
   local::Config config;
   if (!context.Load(config)) return kNotRunning;
   std::vector<ObjectKey> keys;
@@ -215,7 +237,11 @@ int Delete(const Context& context, const std::vector<std::string>& files, const 
   }
   const std::string kind = local::CanonicalKind(kind_word);
   for (const std::string& name : names) {
-    keys.push_back({kind, local::IsClusterScoped(kind) ? "" : context.ns.empty() ? "default" : context.ns, name});
+    keys.push_back({kind,
+                    local::IsClusterScoped(kind) ? ""
+                    : context.ns.empty()         ? "default"
+                                                 : context.ns,
+                    name});
   }
   if (keys.empty()) {
     if (!failed) PrintErr("meshctl: delete -f FILE or delete KIND NAME");
@@ -223,7 +249,8 @@ int Delete(const Context& context, const std::vector<std::string>& files, const 
   }
   int code = failed ? kFailed : kOk;
   for (const ObjectKey& key : keys) {
-    const ObjectStore user = LoadManifests(context.layout, config), all = LoadObjects(context.layout, config);
+    const ObjectStore user = LoadManifests(context.layout, config),
+                      all = LoadObjects(context.layout, config);
     int one = kOk;
     if (!DeleteOne(context, user, all, key, one)) {
       PrintErr(fmt::format("error: {}: not found", key.ToString()));
@@ -242,12 +269,15 @@ int Get(const Context& context, const std::string& kind_word, const std::string&
   std::vector<const Json*> found;
   for (const Json* object : store.OfKind(kind)) {
     const Json& meta = object->At("metadata");
-    if (!context.ns.empty() && !local::IsClusterScoped(kind) && meta.At("namespace").Str() != context.ns) continue;
+    if (!context.ns.empty() && !local::IsClusterScoped(kind) &&
+        meta.At("namespace").Str() != context.ns)
+      continue;
     if (!name.empty() && meta.At("name").Str() != name) continue;
     found.push_back(object);
   }
   if (found.empty() && !name.empty()) {
-    PrintErr(fmt::format("meshctl: no {} \"{}\"{}", kind, name, context.ns.empty() ? "" : " in namespace " + context.ns));
+    PrintErr(fmt::format("meshctl: no {} \"{}\"{}", kind, name,
+                         context.ns.empty() ? "" : " in namespace " + context.ns));
     return kFailed;
   }
   if (context.structured()) {

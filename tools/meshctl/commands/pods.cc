@@ -26,19 +26,22 @@ std::string WorkloadOf(const Json& pod) {
   if (owners.Items().empty()) return "";
   const std::string name = owners.Items()[0].At("name").Str();
   const std::string hash = pod.Get({"metadata", "labels", "pod-template-hash"}).Str();
-  return !hash.empty() && name.ends_with("-" + hash) ? name.substr(0, name.size() - hash.size() - 1) : name;
+  return !hash.empty() && name.ends_with("-" + hash) ? name.substr(0, name.size() - hash.size() - 1)
+                                                     : name;
 }
 
 int Restarts(const Json& pod) {
   int sum = 0;
-  for (const Json& container : pod.Get({"status", "containerStatuses"}).Items()) sum += container.At("restartCount").Int();
+  for (const Json& container : pod.Get({"status", "containerStatuses"}).Items())
+    sum += container.At("restartCount").Int();
   return sum;
 }
 
 // "1/2": containers that are ready.
 std::string ReadyText(const Json& pod) {
   int ready = 0;
-  for (const Json& container : pod.Get({"status", "containerStatuses"}).Items()) ready += container.At("ready").Bool();
+  for (const Json& container : pod.Get({"status", "containerStatuses"}).Items())
+    ready += container.At("ready").Bool();
   return fmt::format("{}/{}", ready, pod.Get({"spec", "containers"}).Items().size());
 }
 
@@ -96,7 +99,8 @@ local::ObjectStore LoadObjects(const local::Layout& layout, const local::Config&
 }
 
 std::string MeshStateOf(const Json& pod) {
-  const std::string value = pod.Get({"metadata", "annotations", "ambient.istio.io/redirection"}).Str();
+  const std::string value =
+      pod.Get({"metadata", "annotations", "ambient.istio.io/redirection"}).Str();
   return value == "enabled" ? "enrolled" : value;
 }
 
@@ -112,7 +116,8 @@ std::string PodStatusText(const Json& pod) {
   return phase;
 }
 
-absl::StatusOr<const Json*> FindPod(const local::ObjectStore& store, const std::string& ns, const std::string& name) {
+absl::StatusOr<const Json*> FindPod(const local::ObjectStore& store, const std::string& ns,
+                                    const std::string& name) {
   std::vector<const Json*> exact, of_workload;
   for (const Json* pod : store.OfKind("Pod")) {
     const Json& meta = pod->At("metadata");
@@ -125,7 +130,8 @@ absl::StatusOr<const Json*> FindPod(const local::ObjectStore& store, const std::
     return NotFound("no pod or workload \"{}\"{}; `meshctl local ps` lists the pods", name,
                     ns.empty() ? "" : " in namespace " + ns);
   }
-  if (exact.size() > 1) return Invalid("there are pods \"{}\" in several namespaces: say which with -n", name);
+  if (exact.size() > 1)
+    return Invalid("there are pods \"{}\" in several namespaces: say which with -n", name);
   return found[0];
 }
 
@@ -142,22 +148,33 @@ int Ps(const Context& context) {
     const Json& meta = pod->At("metadata");
     const Json& status = pod->At("status");
     if (!context.ns.empty() && meta.At("namespace").Str() != context.ns) continue;
-    std::vector<std::string> row = {meta.At("namespace").Str(), meta.At("name").Str(), ReadyText(*pod), PodStatusText(*pod),
-                                    MeshStateOf(*pod), pod->Get({"spec", "nodeName"}).Str(), status.At("podIP").Str()};
+    std::vector<std::string> row = {
+        meta.At("namespace").Str(), meta.At("name").Str(), ReadyText(*pod),
+        PodStatusText(*pod),        MeshStateOf(*pod),     pod->Get({"spec", "nodeName"}).Str(),
+        status.At("podIP").Str()};
     std::string ips;
-    for (const Json& ip : status.At("podIPs").Items()) ips += (ips.empty() ? "" : ",") + ip.At("ip").Str();
+    for (const Json& ip : status.At("podIPs").Items())
+      ips += (ips.empty() ? "" : ",") + ip.At("ip").Str();
     std::string reason = status.At("message").Str();
     for (const Json& container : status.At("containerStatuses").Items()) {
       if (reason.empty()) reason = container.Get({"state", "waiting", "message"}).Str();
     }
     if (context.structured()) {
-      Json item = Json::Obj({{"namespace", row[0]}, {"name", row[1]}, {"ready", row[2]}, {"status", row[3]},
-                             {"mesh", row[4]}, {"node", row[5]}, {"ip", row[6]}, {"restarts", Restarts(*pod)}, {"reason", reason}});
+      Json item = Json::Obj({{"namespace", row[0]},
+                             {"name", row[1]},
+                             {"ready", row[2]},
+                             {"status", row[3]},
+                             {"mesh", row[4]},
+                             {"node", row[5]},
+                             {"ip", row[6]},
+                             {"restarts", Restarts(*pod)},
+                             {"reason", reason}});
       item["ips"] = status.At("podIPs");
       list.Push(std::move(item));
     }
     if (wide) {
-      row.insert(row.end(), {std::to_string(Restarts(*pod)), Age(meta.At("creationTimestamp").Str()), ips, reason});
+      row.insert(row.end(), {std::to_string(Restarts(*pod)),
+                             Age(meta.At("creationTimestamp").Str()), ips, reason});
     }
     table.Add(std::move(row));
   }
@@ -171,7 +188,8 @@ int Ps(const Context& context) {
   return kOk;
 }
 
-int Exec(const Context& context, const std::string& name, const std::string& container, const std::vector<std::string>& argv) {
+int Exec(const Context& context, const std::string& name, const std::string& container,
+         const std::vector<std::string>& argv) {
   if (argv.empty()) {
     PrintErr("meshctl: exec POD -- COMMAND...: the command is missing");
     return kUsage;
@@ -190,14 +208,16 @@ int Exec(const Context& context, const std::string& name, const std::string& con
   spec.netns = meta.Get({"annotations", "local.mesh/netns"}).Str();
   spec.cgroup = cgroup->pod(node, uid);
   if (spec.netns.empty() || !local::Exists(spec.netns) || !local::Exists(spec.cgroup)) {
-    return Refuse(FailedPrecondition("pod {}/{} does not run yet: {} {}", meta.At("namespace").Str(), meta.At("name").Str(),
-                                     PodStatusText(**pod), (*pod)->Get({"status", "message"}).Str()));
+    return Refuse(FailedPrecondition(
+        "pod {}/{} does not run yet: {} {}", meta.At("namespace").Str(), meta.At("name").Str(),
+        PodStatusText(**pod), (*pod)->Get({"status", "message"}).Str()));
   }
   const Json* chosen = nullptr;
   for (const Json& item : (*pod)->Get({"spec", "containers"}).Items()) {
     if (!chosen && (container.empty() || item.At("name").Str() == container)) chosen = &item;
   }
-  if (!chosen) return Refuse(NotFound("pod {} has no container \"{}\"", meta.At("name").Str(), container));
+  if (!chosen)
+    return Refuse(NotFound("pod {} has no container \"{}\"", meta.At("name").Str(), container));
   spec.env = local::PodEnv(*chosen, **pod, config.bin_dir);
   if (const char* term = std::getenv("TERM")) spec.env.push_back(std::string("TERM=") + term);
   spec.workdir = chosen->At("workingDir").Str("/");
@@ -205,7 +225,8 @@ int Exec(const Context& context, const std::string& name, const std::string& con
   const std::string dir = context.layout.node_dir(node) + "/pods/" + uid;
   for (const char* file : {"resolv.conf", "hosts", "nsswitch.conf"}) {
     const std::string shown = std::string("/etc/") + file;
-    if (local::Exists(shown) && local::Exists(dir + "/" + file)) spec.binds.emplace_back(dir + "/" + file, shown);
+    if (local::Exists(shown) && local::Exists(dir + "/" + file))
+      spec.binds.emplace_back(dir + "/" + file, shown);
   }
   const absl::Status status = local::Become(spec);
   Refuse(status);
@@ -218,11 +239,15 @@ int Logs(const Context& context, const LogsOptions& options) {
   const std::string dir = context.layout.log();
   for (const char* per_node : {"ztunnel", "agent"}) {
     if (options.what != per_node) continue;
-    const std::string node = options.node.empty() && !config.nodes.empty() ? config.nodes[0].name : options.node;
+    const std::string node =
+        options.node.empty() && !config.nodes.empty() ? config.nodes[0].name : options.node;
     return ShowLog(fmt::format("{}/{}-{}.log", dir, per_node, node), options);
   }
-  const bool daemon = options.what.find('/') == std::string::npos && local::Exists(dir + "/" + options.what + ".log");
-  if (daemon) return ShowLog(dir + "/" + options.what + ".log", options);  // controller, runtime, ztunnel-node-1
+  const bool daemon = options.what.find('/') == std::string::npos &&
+                      local::Exists(dir + "/" + options.what + ".log");
+  if (daemon)
+    return ShowLog(dir + "/" + options.what + ".log",
+                   options);  // controller, runtime, ztunnel-node-1
   const local::ObjectStore store = LoadObjects(context.layout, config);
   const auto pod = FindPod(store, context.ns, options.what);
   if (!pod.ok()) return Refuse(pod.status());
@@ -230,7 +255,9 @@ int Logs(const Context& context, const LogsOptions& options) {
   const auto& containers = (*pod)->Get({"spec", "containers"}).Items();
   std::string container = options.container;
   if (container.empty() && !containers.empty()) container = containers[0].At("name").Str();
-  return ShowLog(fmt::format("{}/pods/{}_{}_{}.log", dir, meta.At("namespace").Str(), meta.At("name").Str(), container), options);
+  return ShowLog(fmt::format("{}/pods/{}_{}_{}.log", dir, meta.At("namespace").Str(),
+                             meta.At("name").Str(), container),
+                 options);
 }
 
 }  // namespace mesh::meshctl

@@ -20,7 +20,9 @@ struct View {
   bool healthy = true;
 };
 
-std::string Text(const absl::Status& status) { return status.ok() ? "ready" : std::string(MessageOf(status)); }
+std::string Text(const absl::Status& status) {
+  return status.ok() ? "ready" : std::string(MessageOf(status));
+}
 
 void AddDaemons(const Json& state, View& view) {
   view.value["daemons"] = state.At("daemons").IsArray() ? state.At("daemons") : Json(Json::Array{});
@@ -32,7 +34,8 @@ void AddDaemons(const Json& state, View& view) {
 // What the node's agent says of its pods, by "namespace/name".
 using Reasons = std::map<std::string, std::pair<std::string, std::string>>;
 
-void AddNode(const local::Layout& layout, const local::NodeConfig& node, View& view, Reasons& reasons) {
+void AddNode(const local::Layout& layout, const local::NodeConfig& node, View& view,
+             Reasons& reasons) {
   Json item = Json::Obj({{"name", node.name}, {"ip", local::NodeIp(node.index, 4)}});
   const auto agent = AgentStatus(layout, node.name);
   const absl::Status ztunnel = ZtunnelReady(layout, node.name);
@@ -50,7 +53,9 @@ void AddNode(const local::Layout& layout, const local::NodeConfig& node, View& v
   if (dump.ok()) {
     for (const Json& certificate : dump->At("certificates").Items()) {
       ++certificates;
-      Json entry = Json::Obj({{"node", node.name}, {"identity", certificate.At("identity")}, {"state", certificate.At("state")}});
+      Json entry = Json::Obj({{"node", node.name},
+                              {"identity", certificate.At("identity")},
+                              {"state", certificate.At("state")}});
       if (!certificate.At("certChain").Items().empty()) {
         entry["notAfter"] = certificate.At("certChain").Items()[0].At("expirationTime");
       }
@@ -64,12 +69,17 @@ void AddNode(const local::Layout& layout, const local::NodeConfig& node, View& v
   view.value["nodes"].Push(std::move(item));
 }
 
-void AddPods(const local::ObjectStore& store, const Context& context, const Reasons& reasons, View& view) {
+void AddPods(const local::ObjectStore& store, const Context& context, const Reasons& reasons,
+             View& view) {
   view.value["pods"] = Json::Array{};
   for (const Json* pod : store.OfKind("Pod")) {
-    const std::string ns = pod->Get({"metadata", "namespace"}).Str(), name = pod->Get({"metadata", "name"}).Str();
+    const std::string ns = pod->Get({"metadata", "namespace"}).Str(),
+                      name = pod->Get({"metadata", "name"}).Str();
     if (!context.ns.empty() && ns != context.ns) continue;
-    Json item = Json::Obj({{"namespace", ns}, {"name", name}, {"node", pod->Get({"spec", "nodeName"})}, {"status", PodStatusText(*pod)}});
+    Json item = Json::Obj({{"namespace", ns},
+                           {"name", name},
+                           {"node", pod->Get({"spec", "nodeName"})},
+                           {"status", PodStatusText(*pod)}});
     std::string mesh = MeshStateOf(*pod), reason;
     if (const auto it = reasons.find(ns + "/" + name); it != reasons.end()) {
       mesh = it->second.first;
@@ -102,38 +112,45 @@ void AddSync(const local::Layout& layout, View& view) {
 }
 
 void PrintHuman(const Json& value) {
-  Print(fmt::format("mesh {}   runtime {}   controller {}\n", value.At("mesh").Str(), value.At("runtime").Str(), value.At("controller").Str("-")));
-  Table nodes({"NODE", "IP", "AGENT", "ZTUNNEL", "WORKLOADS", "SERVICES", "POLICIES", "CERTIFICATES"});
+  Print(fmt::format("mesh {}   runtime {}   controller {}\n", value.At("mesh").Str(),
+                    value.At("runtime").Str(), value.At("controller").Str("-")));
+  Table nodes(
+      {"NODE", "IP", "AGENT", "ZTUNNEL", "WORKLOADS", "SERVICES", "POLICIES", "CERTIFICATES"});
   for (const Json& node : value.At("nodes").Items()) {
-    nodes.Add({node.At("name").Str(), node.At("ip").Str(), node.At("agent").Str(), node.At("ztunnel").Str(), node.At("workloads").Str(),
-               node.At("services").Str(), node.At("policies").Str(), node.At("certificates").Str()});
+    nodes.Add({node.At("name").Str(), node.At("ip").Str(), node.At("agent").Str(),
+               node.At("ztunnel").Str(), node.At("workloads").Str(), node.At("services").Str(),
+               node.At("policies").Str(), node.At("certificates").Str()});
   }
   Print("\n" + nodes.Text());
   Table daemons({"DAEMON", "STATE", "PID", "RESTARTS", "AGE", "REASON"});
   for (const Json& daemon : value.At("daemons").Items()) {
-    daemons.Add({daemon.At("name").Str(), daemon.At("state").Str(), daemon.At("pid").Str(), daemon.At("restarts").Str(),
-                 Age(daemon.At("since").Str()), daemon.At("reason").Str()});
+    daemons.Add({daemon.At("name").Str(), daemon.At("state").Str(), daemon.At("pid").Str(),
+                 daemon.At("restarts").Str(), Age(daemon.At("since").Str()),
+                 daemon.At("reason").Str()});
   }
   if (!daemons.empty()) Print("\n" + daemons.Text());
   Table pods({"NAMESPACE", "POD", "NODE", "STATUS", "MESH", "WHY"});
   for (const Json& pod : value.At("pods").Items()) {
-    pods.Add({pod.At("namespace").Str(), pod.At("name").Str(), pod.At("node").Str(), pod.At("status").Str(), pod.At("mesh").Str(), pod.At("reason").Str()});
+    pods.Add({pod.At("namespace").Str(), pod.At("name").Str(), pod.At("node").Str(),
+              pod.At("status").Str(), pod.At("mesh").Str(), pod.At("reason").Str()});
   }
   if (!pods.empty()) Print("\n" + pods.Text());
   Table sync({"NODE", "CONFIGURATION", "RESOURCES", "SYNC", "REASON"});
   for (const Json& item : value.At("sync").Items()) {
-    sync.Add({item.At("node").Str(), item.At("type").Str(), item.At("resources").Str(), item.At("state").Str(), item.At("reason").Str()});
+    sync.Add({item.At("node").Str(), item.At("type").Str(), item.At("resources").Str(),
+              item.At("state").Str(), item.At("reason").Str()});
   }
   if (!sync.empty()) Print("\n" + sync.Text());
   Table certificates({"NODE", "IDENTITY", "STATE", "EXPIRES"});
   for (const Json& item : value.At("certificates").Items()) {
-    certificates.Add({item.At("node").Str(), item.At("identity").Str(), item.At("state").Str(), item.At("notAfter").Str()});
+    certificates.Add({item.At("node").Str(), item.At("identity").Str(), item.At("state").Str(),
+                      item.At("notAfter").Str()});
   }
   if (!certificates.empty()) Print("\n" + certificates.Text());
   Table problems({"PROBLEM", "FIELD", "REASON"});
   for (const Json& item : value.At("problems").Items()) {
-    problems.Add({fmt::format("{}:{}", item.At("file").Str(), item.At("line").Str()), item.At("field").Str(),
-                  item.At("reason").Str(item.At("message").Str())});
+    problems.Add({fmt::format("{}:{}", item.At("file").Str(), item.At("line").Str()),
+                  item.At("field").Str(), item.At("reason").Str(item.At("message").Str())});
   }
   if (!problems.empty()) Print("\n" + problems.Text());
 }
@@ -146,7 +163,8 @@ int Status(const Context& context) {
   View view;
   const int pid = local::RuntimePid(context.layout);
   view.value["mesh"] = context.layout.name;
-  view.value["runtime"] = pid > 0 ? fmt::format("running (pid {})", pid) : std::string("not running: `meshctl local up` starts it again");
+  view.value["runtime"] = pid > 0 ? fmt::format("running (pid {})", pid)
+                                  : std::string("not running: `meshctl local up` starts it again");
   view.healthy = pid > 0;
   const auto state = Json::Parse(local::ReadFileOr(context.layout.state_file(), "{}"));
   if (state.ok()) AddDaemons(*state, view);
@@ -157,7 +175,8 @@ int Status(const Context& context) {
   } else {
     view.value["problems"] = state.ok() ? state->At("problems") : Json();
     for (const local::NodeConfig& node : config.nodes) {
-      view.value["nodes"].Push(Json::Obj({{"name", node.name}, {"ip", local::NodeIp(node.index, 4)}}));
+      view.value["nodes"].Push(
+          Json::Obj({{"name", node.name}, {"ip", local::NodeIp(node.index, 4)}}));
     }
   }
   AddPods(LoadObjects(context.layout, config), context, reasons, view);

@@ -30,7 +30,8 @@ std::atomic<bool> interrupted = false;
 void OnInterrupt(int) { interrupted = true; }
 
 // From the Node objects of the manifests, else node-1 to node-N.
-std::vector<local::NodeConfig> ChooseNodes(const UpOptions& options, const std::vector<std::string>& dirs) {
+std::vector<local::NodeConfig> ChooseNodes(const UpOptions& options,
+                                           const std::vector<std::string>& dirs) {
   std::vector<local::NodeConfig> nodes;
   if (options.nodes == 0) {
     local::ObjectStore store(dirs);
@@ -51,7 +52,8 @@ absl::Status CheckPrograms(const Config& config) {
   if (config.mesh) needed = {"mesh-agent", "ztunnel"};
   for (const std::string& program : needed) {
     if (local::Exists(config.bin_dir + "/" + program)) continue;
-    return NotFound("{}/{} is not there: build it, name another --bin-dir, or use --no-mesh", config.bin_dir, program);
+    return NotFound("{}/{} is not there: build it, name another --bin-dir, or use --no-mesh",
+                    config.bin_dir, program);
   }
   if (local::FindProgram("ip", "/usr/sbin:/usr/bin:/sbin:/bin").empty()) {
     return NotFound("program ip is not there: install iproute2");
@@ -76,7 +78,8 @@ std::string Missing(const Layout& layout, const Config& config) {
   if (state->Has("error")) return "error: " + state->At("error").Str();
   for (const Json& daemon : state->At("daemons").Items()) {
     if (daemon.At("state").Str() != "running") {
-      return fmt::format("{} is not running ({})", daemon.At("name").Str(), daemon.At("reason").Str("starting"));
+      return fmt::format("{} is not running ({})", daemon.At("name").Str(),
+                         daemon.At("reason").Str("starting"));
     }
   }
   if (!config.mesh) return "";
@@ -95,7 +98,8 @@ int AwaitReady(const Context& context, const Config& config, absl::Duration time
   while (!interrupted) {
     missing = Missing(context.layout, config);
     if (missing.empty()) return kOk;
-    const bool dead = local::RuntimePid(context.layout) < 0 && local::Exists(context.layout.state_file());
+    const bool dead =
+        local::RuntimePid(context.layout) < 0 && local::Exists(context.layout.state_file());
     if (missing.starts_with("error: ") || dead) {
       PrintErr(fmt::format("meshctl: {} (log: {}/runtime.log)", missing, context.layout.log()));
       return kFailed;
@@ -116,7 +120,9 @@ int AwaitReady(const Context& context, const Config& config, absl::Duration time
 int Up(const Context& context, const UpOptions& options) {
   const Layout& layout = context.layout;
   if (::geteuid() != 0) {
-    PrintErr("meshctl: local up makes network namespaces and loads programs into the kernel: run it as root");
+    PrintErr(
+        "meshctl: local up makes network namespaces and loads programs into the kernel: run it as "
+        "root");
     return kFailed;
   }
   ::signal(SIGINT, OnInterrupt);
@@ -124,19 +130,23 @@ int Up(const Context& context, const UpOptions& options) {
     Config config;
     if (!context.Load(config)) return kFailed;
     if (options.nodes != 0 && options.nodes != static_cast<int>(config.nodes.size())) {
-      PrintErr(fmt::format("meshctl: mesh \"{}\" runs with {} nodes; take it down to change that", layout.name, config.nodes.size()));
+      PrintErr(fmt::format("meshctl: mesh \"{}\" runs with {} nodes; take it down to change that",
+                           layout.name, config.nodes.size()));
       return kFailed;
     }
     if (!options.files.empty() && Apply(context, options.files) != kOk) return kFailed;
     const int code = options.wait ? AwaitReady(context, config, options.timeout) : kOk;
-    if (code == kOk) Print(fmt::format("mesh \"{}\" is running already ({} nodes)\n", layout.name, config.nodes.size()));
+    if (code == kOk)
+      Print(fmt::format("mesh \"{}\" is running already ({} nodes)\n", layout.name,
+                        config.nodes.size()));
     return code;
   }
 
   Config config;
   config.ipv6 = options.ipv6;
   config.mesh = options.mesh;
-  config.bin_dir = options.bin_dir.empty() ? local::SelfDir() : std::filesystem::absolute(options.bin_dir).string();
+  config.bin_dir = options.bin_dir.empty() ? local::SelfDir()
+                                           : std::filesystem::absolute(options.bin_dir).string();
   // A mesh whose runtime was killed is built again as it was.
   const auto before = Config::Load(layout);
   if (before.ok() && options.manifest_dirs.empty()) config.manifest_dirs = before->manifest_dirs;
@@ -155,7 +165,9 @@ int Up(const Context& context, const UpOptions& options) {
   if (status.ok()) {
     std::vector<std::string> dirs = config.manifest_dirs;
     dirs.push_back(layout.manifests());
-    config.nodes = before.ok() && !before->nodes.empty() && options.nodes == 0 ? before->nodes : ChooseNodes(options, dirs);
+    config.nodes = before.ok() && !before->nodes.empty() && options.nodes == 0
+                       ? before->nodes
+                       : ChooseNodes(options, dirs);
     if (config.nodes.size() > 100) status = Invalid("{} nodes: 100 at most", config.nodes.size());
   }
   if (status.ok()) status = config.Save(layout);
@@ -171,7 +183,8 @@ int Up(const Context& context, const UpOptions& options) {
   if (code != kOk) return code;
   std::string names;
   for (const local::NodeConfig& node : config.nodes) names += " " + node.name;
-  Print(fmt::format("mesh \"{}\" is up: nodes{}{}\n", layout.name, names, config.mesh ? "" : " (plain networking, no mesh)"));
+  Print(fmt::format("mesh \"{}\" is up: nodes{}{}\n", layout.name, names,
+                    config.mesh ? "" : " (plain networking, no mesh)"));
   Print(fmt::format("manifests: {}   logs: {}\n", layout.manifests(), layout.log()));
   return manifests_ok ? kOk : kFailed;
 }
@@ -188,8 +201,9 @@ int Down(const Context& context) {
     Print(fmt::format("mesh \"{}\": nothing to take down\n", context.layout.name));
     return kOk;
   }
-  Print(fmt::format("mesh \"{}\" is down: {} processes, {} network namespaces, programs of {} nodes removed\n",
-                    context.layout.name, report.processes, report.namespaces, report.nodes));
+  Print(fmt::format(
+      "mesh \"{}\" is down: {} processes, {} network namespaces, programs of {} nodes removed\n",
+      context.layout.name, report.processes, report.namespaces, report.nodes));
   return report.problems.empty() ? kOk : kFailed;
 }
 

@@ -33,14 +33,19 @@ bool InNamespace(const Context& context, const Json& object) {
 }
 
 Table Workloads(const Context& context, const Json& dump) {
-  std::vector<std::string> head = {"NAMESPACE", "POD NAME", "ADDRESS", "NODE", "WAYPOINT", "PROTOCOL"};
-  if (context.output == Output::kWide) head.insert(head.end(), {"SERVICE ACCOUNT", "STATUS", "UID"});
+  std::vector<std::string> head = {"NAMESPACE", "POD NAME", "ADDRESS",
+                                   "NODE",      "WAYPOINT", "PROTOCOL"};
+  if (context.output == Output::kWide)
+    head.insert(head.end(), {"SERVICE ACCOUNT", "STATUS", "UID"});
   Table table(head);
   for (const Json& w : dump.At("workloads").Items()) {
     if (!InNamespace(context, w)) continue;
-    std::vector<std::string> row = {w.At("namespace").Str(), w.At("name").Str(), Joined(w.At("workloadIps")), w.At("node").Str(),
-                                    Waypoint(w.At("waypoint")), w.At("protocol").Str()};
-    if (context.output == Output::kWide) row.insert(row.end(), {w.At("serviceAccount").Str(), w.At("status").Str(), w.At("uid").Str()});
+    std::vector<std::string> row = {w.At("namespace").Str(),     w.At("name").Str(),
+                                    Joined(w.At("workloadIps")), w.At("node").Str(),
+                                    Waypoint(w.At("waypoint")),  w.At("protocol").Str()};
+    if (context.output == Output::kWide)
+      row.insert(row.end(),
+                 {w.At("serviceAccount").Str(), w.At("status").Str(), w.At("uid").Str()});
     table.Add(std::move(row));
   }
   return table;
@@ -51,9 +56,11 @@ Table Services(const Context& context, const Json& dump) {
   for (const Json& s : dump.At("services").Items()) {
     if (!InNamespace(context, s)) continue;
     std::string vips;
-    for (const Json& vip : s.At("vips").Items()) vips += (vips.empty() ? "" : ",") + Address(vip.Str());
+    for (const Json& vip : s.At("vips").Items())
+      vips += (vips.empty() ? "" : ",") + Address(vip.Str());
     int healthy = 0;
-    for (const auto& [uid, endpoint] : s.At("endpoints").Members()) healthy += endpoint.At("status").Str("Healthy") == "Healthy";
+    for (const auto& [uid, endpoint] : s.At("endpoints").Members())
+      healthy += endpoint.At("status").Str("Healthy") == "Healthy";
     table.Add({s.At("namespace").Str(), s.At("name").Str(), vips, Waypoint(s.At("waypoint")),
                fmt::format("{}/{}", healthy, s.At("endpoints").Members().size())});
   }
@@ -63,27 +70,33 @@ Table Services(const Context& context, const Json& dump) {
 Table Policies(const Context& context, const Json& dump) {
   Table table({"NAMESPACE", "POLICY NAME", "ACTION", "SCOPE"});
   for (const Json& p : dump.At("policies").Items()) {
-    if (InNamespace(context, p)) table.Add({p.At("namespace").Str(), p.At("name").Str(), p.At("action").Str(), p.At("scope").Str()});
+    if (InNamespace(context, p))
+      table.Add(
+          {p.At("namespace").Str(), p.At("name").Str(), p.At("action").Str(), p.At("scope").Str()});
   }
   return table;
 }
 
 Table Certificates(const Context&, const Json& dump) {
-  Table table({"CERTIFICATE NAME", "TYPE", "STATUS", "VALID CERT", "SERIAL NUMBER", "NOT AFTER", "NOT BEFORE"});
+  Table table({"CERTIFICATE NAME", "TYPE", "STATUS", "VALID CERT", "SERIAL NUMBER", "NOT AFTER",
+               "NOT BEFORE"});
   for (const Json& c : dump.At("certificates").Items()) {
     const auto add = [&](const Json& cert, const char* type) {
       absl::Time end, begin;
       std::string error;
-      const bool parsed = absl::ParseTime(absl::RFC3339_full, cert.At("expirationTime").Str(), &end, &error) &&
-                          absl::ParseTime(absl::RFC3339_full, cert.At("validFrom").Str(), &begin, &error);
+      const bool parsed =
+          absl::ParseTime(absl::RFC3339_full, cert.At("expirationTime").Str(), &end, &error) &&
+          absl::ParseTime(absl::RFC3339_full, cert.At("validFrom").Str(), &begin, &error);
       const bool valid = parsed && absl::Now() >= begin && absl::Now() < end;
-      table.Add({c.At("identity").Str(), type, c.At("state").Str(), valid ? "true" : "false", cert.At("serialNumber").Str(),
-                 cert.At("expirationTime").Str(), cert.At("validFrom").Str()});
+      table.Add({c.At("identity").Str(), type, c.At("state").Str(), valid ? "true" : "false",
+                 cert.At("serialNumber").Str(), cert.At("expirationTime").Str(),
+                 cert.At("validFrom").Str()});
     };
     const auto& chain = c.At("certChain").Items();
     for (size_t i = 0; i < chain.size(); ++i) add(chain[i], i == 0 ? "Leaf" : "Intermediate");
     for (const Json& root : c.At("rootCerts").Items()) add(root, "Root");
-    if (chain.empty()) table.Add({c.At("identity").Str(), "Leaf", c.At("state").Str(), "false", "", "", ""});
+    if (chain.empty())
+      table.Add({c.At("identity").Str(), "Leaf", c.At("state").Str(), "false", "", "", ""});
   }
   return table;
 }
@@ -98,9 +111,10 @@ Table Connections(const Context& context, const ZtunnelOptions& options, const J
       if (!options.direction.empty() && options.direction != direction) continue;
       const bool inbound = std::string_view(direction) == "inbound";
       for (const Json& c : workload.Get({"connections", direction}).Items()) {
-        const std::string src = c.At("src").Str(), actual = c.At("actualDst").Str(), original = c.At("originalDst").Str();
-        table.Add({name, inbound ? "Inbound" : "Outbound", inbound ? actual : src, inbound ? src : actual, inbound ? "" : original,
-                   c.At("protocol").Str()});
+        const std::string src = c.At("src").Str(), actual = c.At("actualDst").Str(),
+                          original = c.At("originalDst").Str();
+        table.Add({name, inbound ? "Inbound" : "Outbound", inbound ? actual : src,
+                   inbound ? src : actual, inbound ? "" : original, c.At("protocol").Str()});
       }
     }
   }
@@ -125,15 +139,19 @@ void PrintViews(const Context& context, const ZtunnelOptions& options, const Jso
   }
 }
 
-int Log(const Context& context, const ZtunnelOptions& options, const std::vector<std::string>& nodes) {
+int Log(const Context& context, const ZtunnelOptions& options,
+        const std::vector<std::string>& nodes) {
   int code = kOk;
   for (const std::string& node : nodes) {
     std::string url = "http://127.0.0.1:15000/logging";
-    if (options.reset) url += "?reset";
-    else if (!options.level.empty()) url += "?level=" + options.level;
+    if (options.reset)
+      url += "?reset";
+    else if (!options.level.empty())
+      url += "?level=" + options.level;
     const auto answer = HttpInside(context.layout, node, {.method = "POST", .url = url});
     if (!answer.ok() || answer->code != 200) {
-      PrintErr(fmt::format("meshctl: {}: {}", node, answer.ok() ? answer->body : std::string(MessageOf(answer.status()))));
+      PrintErr(fmt::format("meshctl: {}: {}", node,
+                           answer.ok() ? answer->body : std::string(MessageOf(answer.status()))));
       code = kFailed;
       continue;
     }
@@ -146,13 +164,16 @@ int Log(const Context& context, const ZtunnelOptions& options, const std::vector
 
 int ZtunnelConfig(const Context& context, const ZtunnelOptions& options) {
   if (!options.file.empty()) {
-    const auto dump = Json::Parse(local::ReadFileOr(options.file == "-" ? "/dev/stdin" : options.file));
+    const auto dump =
+        Json::Parse(local::ReadFileOr(options.file == "-" ? "/dev/stdin" : options.file));
     if (!dump.ok() || !dump->IsObject()) {
       PrintErr(fmt::format("meshctl: {} is no dump of a ztunnel", options.file));
       return kFailed;
     }
-    if (context.structured()) PrintValue(context, Part(options.what, *dump));
-    else PrintViews(context, options, *dump);
+    if (context.structured())
+      PrintValue(context, Part(options.what, *dump));
+    else
+      PrintViews(context, options, *dump);
     return kOk;
   }
   local::Config config;
@@ -181,7 +202,8 @@ int ZtunnelConfig(const Context& context, const ZtunnelOptions& options) {
   for (const std::string& node : nodes) {
     const auto dump = ZtunnelDump(context.layout, node);
     if (!dump.ok()) {
-      PrintErr(fmt::format("meshctl: ztunnel of {} does not answer: {}", node, MessageOf(dump.status())));
+      PrintErr(fmt::format("meshctl: ztunnel of {} does not answer: {}", node,
+                           MessageOf(dump.status())));
       code = kFailed;
     } else if (context.structured()) {
       all[node] = Part(options.what, *dump);

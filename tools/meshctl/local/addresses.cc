@@ -12,7 +12,8 @@ namespace {
 constexpr int kFirst = 256, kLast = 65'534;
 
 std::string Address(int number, int family) {
-  return family == 4 ? fmt::format("10.96.{}.{}", number >> 8, number & 255) : fmt::format("fd00:10:96::{:x}", number);
+  return family == 4 ? fmt::format("10.96.{}.{}", number >> 8, number & 255)
+                     : fmt::format("fd00:10:96::{:x}", number);
 }
 
 int NumberOf(const std::string& address) {
@@ -33,7 +34,8 @@ bool WantsAddress(const Json& service) {
 std::vector<int> FamiliesOf(const Json& service, bool ipv6) {
   const Json& spec = service.At("spec");
   std::vector<int> families;
-  for (const Json& family : spec.At("ipFamilies").Items()) families.push_back(family.Str() == "IPv6" ? 6 : 4);
+  for (const Json& family : spec.At("ipFamilies").Items())
+    families.push_back(family.Str() == "IPv6" ? 6 : 4);
   if (families.empty()) families.push_back(4);
   const std::string policy = spec.At("ipFamilyPolicy").Str();
   if (families.size() == 1 && (policy == "PreferDualStack" || policy == "RequireDualStack")) {
@@ -48,7 +50,8 @@ std::string ServiceAddresses::PatchFile(const ObjectKey& key) const {
   return fmt::format("{}/services_{}_{}.patch.json", layout_.patch(), key.ns, key.name);
 }
 
-// Near a hash of the name, so that a mesh made again from the same manifests has the same addresses.
+// Near a hash of the name, so that a mesh made again from the same manifests has the same
+// addresses.
 int ServiceAddresses::Take(std::string_view hint) {
   uint32_t hash = 2166136261u;
   for (const char c : hint) hash = (hash ^ static_cast<uint8_t>(c)) * 16777619u;
@@ -73,7 +76,8 @@ absl::Status ServiceAddresses::Reconcile(const ObjectStore& user) {
     loaded_ = true;
   }
   for (const Json* service : user.OfKind("Service")) {
-    if (const int number = NumberOf(service->Get({"spec", "clusterIP"}).Str())) used_.insert(number);
+    if (const int number = NumberOf(service->Get({"spec", "clusterIP"}).Str()))
+      used_.insert(number);
   }
   std::erase_if(given_, [&](const auto& entry) {
     const Json* service = user.Find(entry.first);
@@ -88,7 +92,8 @@ absl::Status ServiceAddresses::Reconcile(const ObjectStore& user) {
     const ObjectKey key = KeyOf(*service);
     int& number = given_[key];
     if (number == 0) number = Take(key.ns + "/" + key.name);
-    if (number == 0) return ResourceExhausted("no service address left for {}/{}", key.ns, key.name);
+    if (number == 0)
+      return ResourceExhausted("no service address left for {}/{}", key.ns, key.name);
     Json::Array ips, families;
     for (const int family : FamiliesOf(*service, ipv6_)) {
       ips.push_back(Address(number, family));
@@ -96,7 +101,8 @@ absl::Status ServiceAddresses::Reconcile(const ObjectStore& user) {
     }
     Json patch = Json::Obj({{"apiVersion", "v1"}, {"kind", "Service"}});
     patch["metadata"] = Json::Obj({{"name", key.name}, {"namespace", key.ns}});
-    patch["spec"] = Json::Obj({{"clusterIP", ips[0]}, {"clusterIPs", ips}, {"ipFamilies", families}});
+    patch["spec"] =
+        Json::Obj({{"clusterIP", ips[0]}, {"clusterIPs", ips}, {"ipFamilies", families}});
     const std::string text = patch.Dump(true) + "\n";
     if (written_[key] == text) continue;
     RETURN_IF_ERROR(WriteFile(PatchFile(key), text));

@@ -1,5 +1,6 @@
-// Service addresses: every Service that should have a cluster address gets one, and keeps it. What was
-// given is a merge patch beside the manifests, so the table is read back from there after a restart.
+// Service addresses: every Service that should have a cluster address gets one, and keeps it. What
+// was given is a merge patch beside the manifests, so the table is read back from there after a
+// restart.
 #pragma once
 
 #include <absl/status/status.h>
@@ -13,13 +14,14 @@
 
 namespace mesh::local {
 
-// 10.96.0.0/16 without the first 256 (10.96.0.10 is the name server's), fd00:10:96::/112 the same way.
+// 10.96.0.0/16 without the first 256 (10.96.0.10 is the name server's), fd00:10:96::/112 the same
+// way.
 class ServiceAddresses {
  public:
   explicit ServiceAddresses(const Layout& layout, bool ipv6) : layout_(layout), ipv6_(ipv6) {}
 
-  // Gives addresses to new Services of `user` and takes them back from those that went. Addresses that a
-  // manifest asks for itself are kept free for it.
+  // Gives addresses to new Services of `user` and takes them back from those that went. Addresses
+  // that a manifest asks for itself are kept free for it.
   absl::Status Reconcile(const ObjectStore& user);
 
  private:

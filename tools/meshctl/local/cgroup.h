@@ -1,5 +1,5 @@
-// Control groups (v2) of a local mesh: where processes of a node, pod or daemon are kept together, so that
-// programs attach to them and none of them can be left behind.
+// Control groups (v2) of a local mesh: where processes of a node, pod or daemon are kept together,
+// so that programs attach to them and none of them can be left behind.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -21,7 +21,9 @@ struct MeshCgroup {
   std::string ztunnel(std::string_view n) const { return node(n) + "/system/ztunnel"; }
   std::string agent(std::string_view n) const { return node(n) + "/system/agent"; }
   std::string kubelet(std::string_view n) const { return node(n) + "/kubelet"; }
-  std::string pod(std::string_view n, std::string_view uid) const { return node(n) + "/pods/" + std::string(uid); }
+  std::string pod(std::string_view n, std::string_view uid) const {
+    return node(n) + "/pods/" + std::string(uid);
+  }
   std::string controller() const { return base + "/controller"; }
   std::string runtime() const { return base + "/runtime"; }
 };

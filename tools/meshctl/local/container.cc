@@ -11,7 +11,8 @@ namespace mesh::local {
 
 using meshctl::Json;
 
-Container::Container(Json spec, LaunchSpec launch, std::string problem, RestartPolicy policy, Children& children)
+Container::Container(Json spec, LaunchSpec launch, std::string problem, RestartPolicy policy,
+                     Children& children)
     : spec_(std::move(spec)),
       name_(spec_.At("name").Str()),
       launch_(std::move(launch)),
@@ -30,7 +31,8 @@ Container::~Container() {
 
 bool Container::finished() const {
   if (pid_ > 0 || !exit_code_) return false;
-  return policy_ == RestartPolicy::kNever || (policy_ == RestartPolicy::kOnFailure && *exit_code_ == 0);
+  return policy_ == RestartPolicy::kNever ||
+         (policy_ == RestartPolicy::kOnFailure && *exit_code_ == 0);
 }
 
 bool Container::ready() const { return pid_ > 0 && startup_.passing() && readiness_.passing(); }
@@ -87,18 +89,24 @@ void Container::Signal(int signal) {
 }
 
 Json Container::Status() const {
-  Json status = Json::Obj({{"name", name_}, {"image", spec_.At("image")}, {"ready", ready()}, {"restartCount", restarts_}});
+  Json status = Json::Obj({{"name", name_},
+                           {"image", spec_.At("image")},
+                           {"ready", ready()},
+                           {"restartCount", restarts_}});
   if (pid_ > 0) {
-    status["state"]["running"]["startedAt"] = absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", started_at_, absl::UTCTimeZone());
+    status["state"]["running"]["startedAt"] =
+        absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", started_at_, absl::UTCTimeZone());
     status["containerID"] = "process://" + std::to_string(pid_);
     return status;
   }
   if (finished()) {
-    status["state"]["terminated"] = Json::Obj({{"exitCode", *exit_code_}, {"reason", *exit_code_ == 0 ? "Completed" : "Error"}});
+    status["state"]["terminated"] = Json::Obj(
+        {{"exitCode", *exit_code_}, {"reason", *exit_code_ == 0 ? "Completed" : "Error"}});
   } else if (!problem_.empty()) {
     status["state"]["waiting"] = Json::Obj({{"reason", "StartError"}, {"message", problem_}});
   } else if (exit_code_) {
-    status["state"]["waiting"] = Json::Obj({{"reason", "CrashLoopBackOff"}, {"message", "exit " + std::to_string(*exit_code_)}});
+    status["state"]["waiting"] = Json::Obj(
+        {{"reason", "CrashLoopBackOff"}, {"message", "exit " + std::to_string(*exit_code_)}});
   } else {
     status["state"]["waiting"] = Json::Obj({{"reason", "ContainerCreating"}});
   }

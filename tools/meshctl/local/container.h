@@ -18,8 +18,10 @@ enum class RestartPolicy { kAlways, kOnFailure, kNever };
 // Back-off between starts: 1 s doubling to 60 s; a run of 30 s clears it.
 class Container {
  public:
-  // `launch` is complete but for argv; `problem` says why there can be no command (then it never starts).
-  Container(meshctl::Json spec, LaunchSpec launch, std::string problem, RestartPolicy policy, Children& children);
+  // `launch` is complete but for argv; `problem` says why there can be no command (then it never
+  // starts).
+  Container(meshctl::Json spec, LaunchSpec launch, std::string problem, RestartPolicy policy,
+            Children& children);
   ~Container();
   Container(const Container&) = delete;
   Container& operator=(const Container&) = delete;

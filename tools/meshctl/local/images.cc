@@ -15,7 +15,8 @@ std::vector<std::string> Words(const meshctl::Json& list) {
 std::string Substitute(std::string text, const std::vector<std::string>& stars) {
   for (size_t i = 0; i < stars.size() && i < 9; ++i) {
     const std::string name = "$" + std::to_string(i + 1);
-    for (size_t at = text.find(name); at != std::string::npos; at = text.find(name, at + stars[i].size())) {
+    for (size_t at = text.find(name); at != std::string::npos;
+         at = text.find(name, at + stars[i].size())) {
       text.replace(at, name.size(), stars[i]);
     }
   }
@@ -53,13 +54,16 @@ std::string_view ImageName(std::string_view image) {
 
 ImageTable::ImageTable() {
   for (const char* app : {"productpage", "details", "reviews", "ratings"}) {
-    entries_.push_back({std::string("*examples-bookinfo-") + app + "-*", {"meshapp", "bookinfo", app, "$2"}, {}});
+    entries_.push_back(
+        {std::string("*examples-bookinfo-") + app + "-*", {"meshapp", "bookinfo", app, "$2"}, {}});
   }
   entries_.push_back({"*meshapp", {"meshapp"}, {}});
-  for (const char* tool : {"curlimages/curl", "*/curlimages/curl", "busybox", "*/busybox", "alpine", "*/alpine"}) {
+  for (const char* tool :
+       {"curlimages/curl", "*/curlimages/curl", "busybox", "*/busybox", "alpine", "*/alpine"}) {
     entries_.push_back({tool, {}, {"meshapp", "sleep"}});
   }
-  for (const char* sleeper : {"*/pause", "pause"}) entries_.push_back({sleeper, {"meshapp", "sleep"}, {}});
+  for (const char* sleeper : {"*/pause", "pause"})
+    entries_.push_back({sleeper, {"meshapp", "sleep"}, {}});
 }
 
 absl::Status ImageTable::Load(std::string_view text) {
@@ -81,7 +85,8 @@ absl::Status ImageTable::Load(std::string_view text) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<std::string>> ImageTable::CommandOf(const meshctl::Json& container) const {
+absl::StatusOr<std::vector<std::string>> ImageTable::CommandOf(
+    const meshctl::Json& container) const {
   std::vector<std::string> command = Words(container.At("command"));
   const std::vector<std::string> args = Words(container.At("args"));
   if (!command.empty()) {
@@ -93,11 +98,13 @@ absl::StatusOr<std::vector<std::string>> ImageTable::CommandOf(const meshctl::Js
     const auto stars = MatchGlob(entry.image, ImageName(image));
     if (!stars) continue;
     for (const std::string& word : entry.command) command.push_back(Substitute(word, *stars));
-    for (const std::string& word : args.empty() ? entry.args : args) command.push_back(Substitute(word, *stars));
+    for (const std::string& word : args.empty() ? entry.args : args)
+      command.push_back(Substitute(word, *stars));
     return command;
   }
   return NotFound(
-      "container \"{}\" has no command and no program stands for image \"{}\": give it a command, or add the "
+      "container \"{}\" has no command and no program stands for image \"{}\": give it a command, "
+      "or add the "
       "image to images.yaml of the mesh",
       container.At("name").Str(), image);
 }

@@ -1,9 +1,10 @@
-// What runs in the place of a container image: this machine has no images, so a table says which program
-// stands for which. The first entry whose pattern matches the image's name without tag and digest wins;
-// ROOT/images.yaml comes before the built-in entries.
+// What runs in the place of a container image: this machine has no images, so a table says which
+// program stands for which. The first entry whose pattern matches the image's name without tag and
+// digest wins; ROOT/images.yaml comes before the built-in entries.
 //
 //   images:
-//   - image: docker.io/istio/examples-bookinfo-reviews-*   # '*' is any text; a registry may be left out
+//   - image: docker.io/istio/examples-bookinfo-reviews-*   # '*' is any text; a registry may be
+//   left out
 //     command: [meshapp, bookinfo, reviews, "$1"]          # $1: what the first '*' stood for
 //     args: []                                             # replaced by the container's own args
 #pragma once

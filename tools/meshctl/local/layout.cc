@@ -23,21 +23,27 @@ std::string ShortHash(std::string_view text, size_t length) {
   return out;
 }
 
-std::string Layout::netns_name(std::string_view what) const { return netns_prefix() + std::string(what); }
+std::string Layout::netns_name(std::string_view what) const {
+  return netns_prefix() + std::string(what);
+}
 
-std::string Layout::pod_netns(std::string_view node, std::string_view ns, std::string_view pod) const {
-  // The namespace is part of the hash alone: two pods of one name are told apart without a long name.
+std::string Layout::pod_netns(std::string_view node, std::string_view ns,
+                              std::string_view pod) const {
+  // The namespace is part of the hash alone: two pods of one name are told apart without a long
+  // name.
   const std::string full = fmt::format("{}{}-{}", netns_prefix(), node, pod);
   const std::string hash = ShortHash(fmt::format("{}/{}/{}", node, ns, pod), 6);
   return fmt::format("{}-{}", full.substr(0, 54), hash);
 }
 
 absl::Status CheckMeshName(std::string_view name) {
-  const bool ok = !name.empty() && name.size() <= 40 && name.front() != '-' &&
-                  name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") ==
-                      std::string_view::npos;
+  const bool ok =
+      !name.empty() && name.size() <= 40 && name.front() != '-' &&
+      name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") ==
+          std::string_view::npos;
   if (ok) return absl::OkStatus();
-  return Invalid("mesh name \"{}\": 1 to 40 letters, digits, '-' and '_', not beginning with '-'", name);
+  return Invalid("mesh name \"{}\": 1 to 40 letters, digits, '-' and '_', not beginning with '-'",
+                 name);
 }
 
 std::vector<std::string> Config::SourceDirs(const Layout& layout) const {
@@ -70,7 +76,8 @@ absl::StatusOr<Config> Config::Load(const Layout& layout) {
   for (const Json& node : json->At("nodes").Items()) {
     config.nodes.push_back({node.At("name").Str(), node.At("index").Int()});
   }
-  for (const Json& dir : json->At("manifestDirs").Items()) config.manifest_dirs.push_back(dir.Str());
+  for (const Json& dir : json->At("manifestDirs").Items())
+    config.manifest_dirs.push_back(dir.Str());
   config.bin_dir = json->At("binDir").Str();
   config.ipv6 = json->At("ipv6").Bool(true);
   config.mesh = json->At("mesh").Bool(true);
@@ -84,7 +91,8 @@ std::string NodeIp(int index, int family) {
 std::string ControllerAddress() { return "10.89.0.254:15012"; }
 
 std::string PodCidr(int index, int family) {
-  return family == 4 ? fmt::format("10.244.{}.0/24", index) : fmt::format("fd00:10:244:{:x}::/64", index);
+  return family == 4 ? fmt::format("10.244.{}.0/24", index)
+                     : fmt::format("fd00:10:244:{:x}::/64", index);
 }
 
 std::string PodIp(int node_index, int pod_index, int family) {

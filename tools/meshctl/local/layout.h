@@ -4,8 +4,8 @@
 //     manifests/              the user's objects, watched
 //     run/ run/patch/ run/pids/   objects and patches of the runtime, agents and controller
 //     pki/ nodes/NODE/ log/
-//   CGROUP2/mesh-NAME/        NODE/{pods/UID,system/ztunnel,system/agent,kubelet} controller runtime
-//   /run/netns/mesh-NAME-*    fabric, controller, one per node and pod
+//   CGROUP2/mesh-NAME/        NODE/{pods/UID,system/ztunnel,system/agent,kubelet} controller
+//   runtime /run/netns/mesh-NAME-*    fabric, controller, one per node and pod
 //   /sys/fs/bpf/mesh/NAME-NODE/
 #pragma once
 
@@ -33,7 +33,9 @@ struct Layout {
   std::string pki() const { return root() + "/pki"; }
   std::string root_cert() const { return pki() + "/root-cert.pem"; }
   std::string log() const { return root() + "/log"; }
-  std::string node_dir(std::string_view node) const { return root() + "/nodes/" + std::string(node); }
+  std::string node_dir(std::string_view node) const {
+    return root() + "/nodes/" + std::string(node);
+  }
   std::string agent_socket(std::string_view node) const { return node_dir(node) + "/agent.sock"; }
   std::string state_file() const { return root() + "/state.json"; }
   std::string pod_file(std::string_view ns, std::string_view pod) const {
@@ -42,11 +44,15 @@ struct Layout {
 
   std::string netns_prefix() const { return "mesh-" + name + "-"; }
   std::string netns_name(std::string_view what) const;  // a node, "fabric", "controller"
-  static std::string netns_path(std::string_view netns) { return "/run/netns/" + std::string(netns); }
+  static std::string netns_path(std::string_view netns) {
+    return "/run/netns/" + std::string(netns);
+  }
   // Names longer than 60 characters are cut and end in a hash.
   std::string pod_netns(std::string_view node, std::string_view ns, std::string_view pod) const;
 
-  std::string bpf_dir(std::string_view node) const { return "/sys/fs/bpf/mesh/" + name + "-" + std::string(node); }
+  std::string bpf_dir(std::string_view node) const {
+    return "/sys/fs/bpf/mesh/" + name + "-" + std::string(node);
+  }
 };
 
 // Letters, digits and '-', at most 40 characters.

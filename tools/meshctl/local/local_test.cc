@@ -43,10 +43,16 @@ Json Yaml(std::string_view text) {
 }
 
 TEST_F(Local, LaterFoldersOverlayEarlierOnes) {
-  Write("a/pod.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: p, labels: {x: '1'}}\nspec: {nodeName: n}\n");
-  Write("b/pod.json", R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"default"},"status":{"phase":"Running"}})");
-  Write("b/patch/p.patch.json", R"({"kind":"Pod","metadata":{"name":"p","namespace":"default","labels":{"x":null,"y":"2"}}})");
-  Write("b/patch/other.patch.json", R"({"kind":"Pod","metadata":{"name":"nobody","namespace":"default"}})");
+  Write("a/pod.yaml",
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: p, labels: {x: '1'}}\nspec: {nodeName: n}\n");
+  Write(
+      "b/pod.json",
+      R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"default"},"status":{"phase":"Running"}})");
+  Write(
+      "b/patch/p.patch.json",
+      R"({"kind":"Pod","metadata":{"name":"p","namespace":"default","labels":{"x":null,"y":"2"}}})");
+  Write("b/patch/other.patch.json",
+        R"({"kind":"Pod","metadata":{"name":"nobody","namespace":"default"}})");
   ObjectStore store({dir_ + "/a", dir_ + "/b", dir_ + "/b/patch"});
   EXPECT_TRUE(store.Reload());
   EXPECT_FALSE(store.Reload());
@@ -70,7 +76,8 @@ TEST_F(Local, AFileThatDoesNotParseKeepsWhatItLastGave) {
 
 TEST_F(Local, KindsHaveTheNamesPeopleType) {
   for (const char* word : {"Pod", "pod", "pods", "po"}) EXPECT_EQ(CanonicalKind(word), "Pod");
-  for (const char* word : {"authorizationpolicies", "authz", "ap"}) EXPECT_EQ(CanonicalKind(word), "AuthorizationPolicy");
+  for (const char* word : {"authorizationpolicies", "authz", "ap"})
+    EXPECT_EQ(CanonicalKind(word), "AuthorizationPolicy");
   EXPECT_EQ(CanonicalKind("Strange"), "Strange");
 }
 
@@ -87,10 +94,12 @@ TEST_F(Local, ServiceAddressesAreStableAndComeBack) {
   ServiceAddresses addresses(layout, true);
   ASSERT_TRUE(addresses.Reconcile(user).ok());
   all.Reload();
-  const std::string dual = all.Find({"Service", "default", "dual"})->Get({"spec", "clusterIPs"}).Dump();
+  const std::string dual =
+      all.Find({"Service", "default", "dual"})->Get({"spec", "clusterIPs"}).Dump();
   EXPECT_THAT(dual, HasSubstr("10.96."));
   EXPECT_THAT(dual, HasSubstr("fd00:10:96::"));
-  EXPECT_EQ(all.Find({"Service", "default", "single"})->Get({"spec", "clusterIPs"}).Items().size(), 1u);
+  EXPECT_EQ(all.Find({"Service", "default", "single"})->Get({"spec", "clusterIPs"}).Items().size(),
+            1u);
   EXPECT_FALSE(all.Find({"Service", "default", "outside"})->At("spec").Has("clusterIP"));
   EXPECT_EQ(all.Find({"Service", "default", "headless"})->Get({"spec", "clusterIP"}).Str(), "None");
 
@@ -108,7 +117,9 @@ TEST_F(Local, ServiceAddressesAreStableAndComeBack) {
 TEST_F(Local, FamiliesFollowTheServicesPolicy) {
   EXPECT_THAT(FamiliesOf(Yaml("spec: {}"), true), ElementsAre(4));
   EXPECT_THAT(FamiliesOf(Yaml("spec: {ipFamilies: [IPv6]}"), true), ElementsAre(6));
-  EXPECT_THAT(FamiliesOf(Yaml("spec: {ipFamilies: [IPv6], ipFamilyPolicy: RequireDualStack}"), true), ElementsAre(6, 4));
+  EXPECT_THAT(
+      FamiliesOf(Yaml("spec: {ipFamilies: [IPv6], ipFamilyPolicy: RequireDualStack}"), true),
+      ElementsAre(6, 4));
   EXPECT_THAT(FamiliesOf(Yaml("spec: {ipFamilyPolicy: PreferDualStack}"), false), ElementsAre(4));
 }
 
@@ -137,7 +148,8 @@ spec:
   const PodSet& stateful = plan[0].owner.kind == "Deployment" ? plan[1] : plan[0];
   EXPECT_EQ(deployment.replicas, 2);
   EXPECT_EQ(deployment.prefix, "reviews-v1-" + deployment.revision);
-  EXPECT_EQ(deployment.pod.Get({"metadata", "labels", "pod-template-hash"}).Str(), deployment.revision);
+  EXPECT_EQ(deployment.pod.Get({"metadata", "labels", "pod-template-hash"}).Str(),
+            deployment.revision);
   const Json& owner = deployment.pod.Get({"metadata", "ownerReferences"}).Items()[0];
   EXPECT_EQ(owner.At("kind").Str(), "ReplicaSet");
   EXPECT_EQ(owner.At("name").Str(), deployment.prefix);
@@ -147,12 +159,18 @@ spec:
 
 TEST_F(Local, ImagesStandForPrograms) {
   ImageTable table;
-  const auto command = [&](std::string_view yaml) { return table.CommandOf(Yaml(yaml)).value_or(std::vector<std::string>()); };
-  EXPECT_THAT(command("image: docker.io/istio/examples-bookinfo-reviews-v3:1.20.3"), ElementsAre("meshapp", "bookinfo", "reviews", "v3"));
+  const auto command = [&](std::string_view yaml) {
+    return table.CommandOf(Yaml(yaml)).value_or(std::vector<std::string>());
+  };
+  EXPECT_THAT(command("image: docker.io/istio/examples-bookinfo-reviews-v3:1.20.3"),
+              ElementsAre("meshapp", "bookinfo", "reviews", "v3"));
   EXPECT_THAT(command("image: curlimages/curl"), ElementsAre("meshapp", "sleep"));
-  EXPECT_THAT(command("{image: curlimages/curl, command: [/bin/sleep, infinity]}"), ElementsAre("/bin/sleep", "infinity"));
-  EXPECT_THAT(command("{image: culvert/meshapp, args: [serve, --port, '80']}"), ElementsAre("meshapp", "serve", "--port", "80"));
-  EXPECT_THAT(std::string(table.CommandOf(Yaml("{name: a, image: nosuch:1}")).status().message()), HasSubstr("nosuch:1"));
+  EXPECT_THAT(command("{image: curlimages/curl, command: [/bin/sleep, infinity]}"),
+              ElementsAre("/bin/sleep", "infinity"));
+  EXPECT_THAT(command("{image: culvert/meshapp, args: [serve, --port, '80']}"),
+              ElementsAre("meshapp", "serve", "--port", "80"));
+  EXPECT_THAT(std::string(table.CommandOf(Yaml("{name: a, image: nosuch:1}")).status().message()),
+              HasSubstr("nosuch:1"));
   ASSERT_TRUE(table.Load("images: [{image: 'nosuch', command: [echo, hi]}]").ok());
   EXPECT_THAT(command("image: nosuch:1"), ElementsAre("echo", "hi"));
   EXPECT_FALSE(table.Load("images: [{image: x}]").ok());
@@ -165,14 +183,17 @@ TEST_F(Local, ImageNamesLoseTagAndDigestNotAPort) {
 }
 
 TEST_F(Local, ContainersSeeTheirPodsFields) {
-  const Json pod = Yaml("metadata: {name: p, labels: {version: v2}}\nstatus: {podIPs: [{ip: 1.2.3.4}, {ip: '::1'}]}\n");
+  const Json pod = Yaml(
+      "metadata: {name: p, labels: {version: v2}}\nstatus: {podIPs: [{ip: 1.2.3.4}, {ip: "
+      "'::1'}]}\n");
   const auto env = PodEnv(Yaml(R"y(
 env:
 - {name: V, valueFrom: {fieldRef: {fieldPath: "metadata.labels['version']"}}}
 - {name: IPS, valueFrom: {fieldRef: {fieldPath: status.podIPs}}}
 - {name: BOTH, value: "$(V)-$(NONE)-$$(V)"}
 - {name: POD_NAME, value: mine}
-)y"), pod, "/bin-dir");
+)y"),
+                          pod, "/bin-dir");
   EXPECT_THAT(env, testing::Contains("V=v2"));
   EXPECT_THAT(env, testing::Contains("IPS=1.2.3.4,::1"));
   EXPECT_THAT(env, testing::Contains("BOTH=v2-$(NONE)-$(V)"));
@@ -183,7 +204,8 @@ env:
 TEST_F(Local, NodeTokensVerifyWithThePublicKey) {
   auto signer = TokenSigner::Open(dir_);
   ASSERT_TRUE(signer.ok()) << signer.status();
-  const auto token = signer->Sign({"node-1", "u1", "ztunnel-node-1", "u2"}, absl::FromUnixSeconds(1000), absl::Hours(1));
+  const auto token = signer->Sign({"node-1", "u1", "ztunnel-node-1", "u2"},
+                                  absl::FromUnixSeconds(1000), absl::Hours(1));
   ASSERT_TRUE(token.ok());
   EXPECT_EQ(std::count(token->begin(), token->end(), '.'), 2);
   ASSERT_TRUE(TokenSigner::Open(dir_).ok());  // reads what is there
@@ -196,8 +218,10 @@ TEST_F(Local, CommandsAreRunAndTheirEndIsTold) {
   ASSERT_TRUE(result.ok());
   EXPECT_EQ(result->code, 3);
   EXPECT_EQ(result->output, "hello");
-  EXPECT_TRUE(absl::IsDeadlineExceeded(RunCommand({"sleep", "5"}, "", absl::Milliseconds(50)).status()));
-  EXPECT_TRUE(absl::IsNotFound(Launch({.argv = {"no-such-program"}, .env = {"PATH=/bin"}}).status()));
+  EXPECT_TRUE(
+      absl::IsDeadlineExceeded(RunCommand({"sleep", "5"}, "", absl::Milliseconds(50)).status()));
+  EXPECT_TRUE(
+      absl::IsNotFound(Launch({.argv = {"no-such-program"}, .env = {"PATH=/bin"}}).status()));
 }
 
 TEST_F(Local, LogsKeepTheirEnd) {

@@ -1,5 +1,5 @@
-// Keeps the log files of a mesh bounded: one that is over the limit has its newer half kept. Writers append,
-// so they need not be told.
+// Keeps the log files of a mesh bounded: one that is over the limit has its newer half kept.
+// Writers append, so they need not be told.
 #pragma once
 
 #include <absl/time/time.h>
@@ -17,8 +17,8 @@ class LogLimit {
   absl::Time next_ = absl::InfinitePast();
 };
 
-// Cuts one file to its last `keep_bytes`, from the beginning of a line. A line that is written at the same
-// moment may be lost.
+// Cuts one file to its last `keep_bytes`, from the beginning of a line. A line that is written at
+// the same moment may be lost.
 void KeepTail(const std::string& path, int64_t keep_bytes);
 
 }  // namespace mesh::local

@@ -1,11 +1,11 @@
-// The machine's part of a local mesh: network namespaces joined by bridges and veth pairs, routed, without
-// a packet rule anywhere. Built with iproute2.
+// The machine's part of a local mesh: network namespaces joined by bridges and veth pairs, routed,
+// without a packet rule anywhere. Built with iproute2.
 //
-//   fabric namespace: bridge fabric0 <- one veth per node (10.89.0.N) and the controller (10.89.0.254)
-//   node namespace:   eth0 to the fabric, bridge br0 (10.244.N.1) <- one veth per pod
+//   fabric namespace: bridge fabric0 <- one veth per node (10.89.0.N) and the controller
+//   (10.89.0.254) node namespace:   eth0 to the fabric, bridge br0 (10.244.N.1) <- one veth per pod
 //   pod namespace:    eth0 (10.244.N.x), default route to br0
-// Service addresses exist nowhere: what is not captured and goes there is answered "unreachable" by the
-// node at once.
+// Service addresses exist nowhere: what is not captured and goes there is answered "unreachable" by
+// the node at once.
 #pragma once
 
 #include <absl/status/status.h>
@@ -20,8 +20,8 @@ class Network {
  public:
   Network(const Layout& layout, const Config& config) : layout_(layout), config_(config) {}
 
-  // The fabric, the controller's namespace and every node. What is left of an earlier mesh of this name
-  // is removed first.
+  // The fabric, the controller's namespace and every node. What is left of an earlier mesh of this
+  // name is removed first.
   absl::Status Build() const;
   // Makes the pod's namespace and link.
   absl::Status AddPod(const NodeConfig& node, const std::string& netns, int pod_index) const;

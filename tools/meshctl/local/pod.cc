@@ -18,16 +18,20 @@
 namespace mesh::local {
 namespace {
 
-std::string Timestamp(absl::Time time) { return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone()); }
+std::string Timestamp(absl::Time time) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone());
+}
 
 RestartPolicy PolicyOf(const Json& spec) {
   const std::string policy = spec.At("restartPolicy").Str("Always");
-  return policy == "Never" ? RestartPolicy::kNever : policy == "OnFailure" ? RestartPolicy::kOnFailure : RestartPolicy::kAlways;
+  return policy == "Never"       ? RestartPolicy::kNever
+         : policy == "OnFailure" ? RestartPolicy::kOnFailure
+                                 : RestartPolicy::kAlways;
 }
 
 // What a CNI plugin tells the agent: addresses with their masks as the Go types are written.
-std::string CniBody(const std::string& netns, const std::string& name, const std::string& ns, const NodeConfig& node,
-                    int index, bool ipv6) {
+std::string CniBody(const std::string& netns, const std::string& name, const std::string& ns,
+                    const NodeConfig& node, int index, bool ipv6) {
   Json body = Json::Obj({{"Netns", netns}, {"PodName", name}, {"PodNamespace", ns}});
   const auto add = [&](int family, const char* mask) {
     Json ip = Json::Obj({{"Interface", 0}, {"Gateway", PodIp(node.index, 1, family)}});
@@ -45,7 +49,8 @@ absl::Status Enrol(const std::string& socket, const std::string& body) {
                                      .unix_socket = socket,
                                      .body = body,
                                      .timeout = absl::Seconds(6)});
-  if (!answer.ok()) return Unavailable("the node's agent does not answer ({})", MessageOf(answer.status()));
+  if (!answer.ok())
+    return Unavailable("the node's agent does not answer ({})", MessageOf(answer.status()));
   if (answer->code == 200) return absl::OkStatus();
   const std::string_view reason = std::string_view(answer->body).substr(0, answer->body.find('\n'));
   return Unavailable("the node's agent refused (HTTP {}): {}", answer->code, reason);
@@ -53,7 +58,8 @@ absl::Status Enrol(const std::string& socket, const std::string& body) {
 
 }  // namespace
 
-Pod::Pod(PodHost& host, const PodSet& set, std::string name, const NodeConfig* node, int index, std::string problem)
+Pod::Pod(PodHost& host, const PodSet& set, std::string name, const NodeConfig* node, int index,
+         std::string problem)
     : host_(host),
       owner_(set.owner),
       revision_(set.revision),
@@ -71,7 +77,8 @@ Pod::Pod(PodHost& host, const PodSet& set, std::string name, const NodeConfig* n
   meta["creationTimestamp"] = Timestamp(created_);
   Json& spec = object_["spec"];
   if (!spec.Has("serviceAccountName")) {
-    spec["serviceAccountName"] = spec.Has("serviceAccount") ? spec.At("serviceAccount") : Json("default");
+    spec["serviceAccountName"] =
+        spec.Has("serviceAccount") ? spec.At("serviceAccount") : Json("default");
   }
   if (set.owner.kind == "StatefulSet") {
     meta["labels"]["statefulset.kubernetes.io/pod-name"] = name_;
@@ -80,7 +87,8 @@ Pod::Pod(PodHost& host, const PodSet& set, std::string name, const NodeConfig* n
   }
   if (node_) {
     spec["nodeName"] = node_->name;
-    netns_ = host_network() ? host_.layout.netns_name(node_->name) : host_.layout.pod_netns(node_->name, ns_, name_);
+    netns_ = host_network() ? host_.layout.netns_name(node_->name)
+                            : host_.layout.pod_netns(node_->name, ns_, name_);
     meta["annotations"]["local.mesh/netns"] = netns_path();
   }
   WriteObject();
@@ -89,7 +97,8 @@ Pod::Pod(PodHost& host, const PodSet& set, std::string name, const NodeConfig* n
 Pod::~Pod() = default;
 
 void Pod::Retry(absl::Time now, std::string problem) {
-  if (problem != problem_) Logger("pods")->warn("pod waits pod={}/{} reason={}", ns_, name_, Quoted(problem));
+  if (problem != problem_)
+    Logger("pods")->warn("pod waits pod={}/{} reason={}", ns_, name_, Quoted(problem));
   problem_ = std::move(problem);
   retry_at_ = now + backoff_;
   backoff_ = std::min(backoff_ * 2, absl::Seconds(5));
@@ -114,8 +123,9 @@ void Pod::StartEnrolment() {
     enrolment_ = done.get_future();
     return;
   }
-  enrolment_ = std::async(std::launch::async, Enrol, host_.layout.node_dir(node_->name) + "/cni.sock",
-                          CniBody(netns_path(), name_, ns_, *node_, index_, host_.config.ipv6));
+  enrolment_ =
+      std::async(std::launch::async, Enrol, host_.layout.node_dir(node_->name) + "/cni.sock",
+                 CniBody(netns_path(), name_, ns_, *node_, index_, host_.config.ipv6));
 }
 
 LaunchSpec Pod::BaseLaunch(const Json& container) const {
@@ -132,7 +142,8 @@ LaunchSpec Pod::BaseLaunch(const Json& container) const {
     const std::string shown = std::string("/etc/") + file;
     if (Exists(shown)) spec.binds.emplace_back(dir + "/" + file, shown);
   }
-  spec.log_file = fmt::format("{}/pods/{}_{}_{}.log", host_.layout.log(), ns_, name_, container.At("name").Str());
+  spec.log_file = fmt::format("{}/pods/{}_{}_{}.log", host_.layout.log(), ns_, name_,
+                              container.At("name").Str());
   return spec;
 }
 
@@ -140,32 +151,41 @@ absl::Status Pod::MakeContainers() {
   if (!containers_.empty()) return absl::OkStatus();
   const std::string dir = host_.layout.node_dir(node_->name) + "/pods/" + uid_;
   RETURN_IF_ERROR(MakeDirs(dir));
-  RETURN_IF_ERROR(WriteFile(dir + "/resolv.conf",
-                            fmt::format("nameserver {}\nsearch {}.svc.cluster.local svc.cluster.local cluster.local\n"
-                                        "options ndots:5\n", kClusterDns, ns_)));
+  RETURN_IF_ERROR(WriteFile(
+      dir + "/resolv.conf",
+      fmt::format("nameserver {}\nsearch {}.svc.cluster.local svc.cluster.local cluster.local\n"
+                  "options ndots:5\n",
+                  kClusterDns, ns_)));
   std::string hosts = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n";
-  for (const Json& ip : StatusObject().At("podIPs").Items()) hosts += ip.At("ip").Str() + " " + name_ + "\n";
+  for (const Json& ip : StatusObject().At("podIPs").Items())
+    hosts += ip.At("ip").Str() + " " + name_ + "\n";
   for (const Json& alias : object_.Get({"spec", "hostAliases"}).Items()) {
-    for (const Json& name : alias.At("hostnames").Items()) hosts += alias.At("ip").Str() + " " + name.Str() + "\n";
+    for (const Json& name : alias.At("hostnames").Items())
+      hosts += alias.At("ip").Str() + " " + name.Str() + "\n";
   }
   RETURN_IF_ERROR(WriteFile(dir + "/hosts", hosts));
   // Names are asked from the mesh alone: never from a resolver of the machine behind a socket.
-  RETURN_IF_ERROR(WriteFile(dir + "/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"));
+  RETURN_IF_ERROR(
+      WriteFile(dir + "/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"));
 
   const auto make = [&](const Json& spec, RestartPolicy policy) {
     LaunchSpec launch = BaseLaunch(spec);
     std::string problem;
     auto command = host_.images.CommandOf(spec);
     if (command.ok()) {
-      for (const std::string& word : *command) launch.argv.push_back(ExpandVariables(word, launch.env));
+      for (const std::string& word : *command)
+        launch.argv.push_back(ExpandVariables(word, launch.env));
     } else {
       problem = std::string(MessageOf(command.status()));
     }
-    return std::make_unique<Container>(spec, std::move(launch), std::move(problem), policy, host_.children);
+    return std::make_unique<Container>(spec, std::move(launch), std::move(problem), policy,
+                                       host_.children);
   };
   const Json& spec = object_.At("spec");
-  for (const Json& container : spec.At("initContainers").Items()) init_.push_back(make(container, RestartPolicy::kOnFailure));
-  for (const Json& container : spec.At("containers").Items()) containers_.push_back(make(container, PolicyOf(spec)));
+  for (const Json& container : spec.At("initContainers").Items())
+    init_.push_back(make(container, RestartPolicy::kOnFailure));
+  for (const Json& container : spec.At("containers").Items())
+    containers_.push_back(make(container, PolicyOf(spec)));
   if (containers_.empty()) return Invalid("spec.containers: a pod needs one at least");
   return absl::OkStatus();
 }
@@ -191,7 +211,8 @@ void Pod::TickContainers(absl::Time now) {
 
 void Pod::Tick(absl::Time now) {
   // A Pod object that somebody removed is an order to end the pod.
-  if (written_once_ && !terminating() && !gone() && !Exists(host_.layout.pod_file(ns_, name_))) Terminate(now);
+  if (written_once_ && !terminating() && !gone() && !Exists(host_.layout.pod_file(ns_, name_)))
+    Terminate(now);
   switch (state_) {
     case State::kNew: {
       if (!node_ || now < retry_at_) return;
@@ -216,8 +237,11 @@ void Pod::Tick(absl::Time now) {
       WriteObject();
       return;
     case State::kTerminating: {
-      if (enrolment_.valid() && enrolment_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return;
-      const bool alive = std::any_of(containers_.begin(), containers_.end(), [](const auto& c) { return c->running(); });
+      if (enrolment_.valid() &&
+          enrolment_.wait_for(std::chrono::seconds(0)) != std::future_status::ready)
+        return;
+      const bool alive = std::any_of(containers_.begin(), containers_.end(),
+                                     [](const auto& c) { return c->running(); });
       if (alive && now < kill_at_) return;
       containers_.clear();
       init_.clear();
@@ -249,7 +273,8 @@ void Pod::Terminate(absl::Time now) {
 
 bool Pod::ready() const {
   return state_ == State::kRunning && !containers_.empty() &&
-         std::all_of(containers_.begin(), containers_.end(), [](const auto& c) { return c->ready(); });
+         std::all_of(containers_.begin(), containers_.end(),
+                     [](const auto& c) { return c->ready(); });
 }
 
 void Pod::UpdateMetadata(const Json& pod) {
@@ -270,7 +295,8 @@ std::string Pod::Phase() const {
   for (const auto& container : containers_) {
     all_finished = all_finished && container->finished();
     all_succeeded = all_succeeded && container->succeeded();
-    any_started = any_started || container->running() || container->finished() || container->Status().At("restartCount").Int() > 0;
+    any_started = any_started || container->running() || container->finished() ||
+                  container->Status().At("restartCount").Int() > 0;
   }
   if (all_finished) return all_succeeded ? "Succeeded" : "Failed";
   return any_started ? "Running" : "Pending";
@@ -288,7 +314,8 @@ Json Pod::StatusObject() const {
     status["startTime"] = since;
     for (const int family : {4, 6}) {
       if (family == 6 && !host_.config.ipv6) continue;
-      const std::string ip = host_network() ? NodeIp(node_->index, family) : PodIp(node_->index, index_, family);
+      const std::string ip =
+          host_network() ? NodeIp(node_->index, family) : PodIp(node_->index, index_, family);
       if (family == 4) status["podIP"] = ip;
       status["podIPs"].Push(Json::Obj({{"ip", ip}}));
       status["hostIPs"].Push(Json::Obj({{"ip", NodeIp(node_->index, family)}}));
@@ -316,7 +343,8 @@ void Pod::WriteObject() {
   if (text == written_) return;
   const absl::Status status = WriteFile(host_.layout.pod_file(ns_, name_), text);
   if (!status.ok()) {
-    Logger("pods")->error("cannot write a pod's object pod={}/{} err={}", ns_, name_, MessageOf(status));
+    Logger("pods")->error("cannot write a pod's object pod={}/{} err={}", ns_, name_,
+                          MessageOf(status));
     return;
   }
   written_ = text;

@@ -1,8 +1,9 @@
 // One pod from its first address to its last process.
 //
-// Order: network namespace and address, Pod object (Pending), enrolment by the node's agent (waited for,
-// tried again until it says yes), then the processes, then Running and Ready; at the end SIGTERM, the
-// grace period, the object is removed, then group and namespace. Owner: Pods. Thread: the runtime's.
+// Order: network namespace and address, Pod object (Pending), enrolment by the node's agent (waited
+// for, tried again until it says yes), then the processes, then Running and Ready; at the end
+// SIGTERM, the grace period, the object is removed, then group and namespace. Owner: Pods. Thread:
+// the runtime's.
 #pragma once
 
 #include <absl/status/status.h>
@@ -34,7 +35,8 @@ struct PodHost {
 class Pod {
  public:
   // `node` may be null with a `problem` that says why there is none: the pod then stays Pending.
-  Pod(PodHost& host, const PodSet& set, std::string name, const NodeConfig* node, int index, std::string problem);
+  Pod(PodHost& host, const PodSet& set, std::string name, const NodeConfig* node, int index,
+      std::string problem);
   ~Pod();
   Pod(const Pod&) = delete;
   Pod& operator=(const Pod&) = delete;
@@ -44,7 +46,9 @@ class Pod {
   bool gone() const { return state_ == State::kGone; }
   bool terminating() const { return state_ == State::kTerminating; }
   bool ready() const;
-  bool busy() const { return state_ == State::kEnrolling || state_ == State::kNew || terminating(); }
+  bool busy() const {
+    return state_ == State::kEnrolling || state_ == State::kNew || terminating();
+  }
   // Labels and annotations of a bare Pod changed.
   void UpdateMetadata(const Json& pod);
 

@@ -11,7 +11,8 @@ std::string FieldOf(const Json& pod, const std::string& path) {
   for (const char* map : {"labels", "annotations"}) {
     const std::string prefix = std::string("metadata.") + map + "['";
     if (path.starts_with(prefix) && path.ends_with("']")) {
-      return pod.Get({"metadata", map, path.substr(prefix.size(), path.size() - prefix.size() - 2)}).Str();
+      return pod.Get({"metadata", map, path.substr(prefix.size(), path.size() - prefix.size() - 2)})
+          .Str();
     }
   }
   if (path == "status.podIPs") {
@@ -66,14 +67,16 @@ std::string ExpandVariables(const std::string& text, const std::vector<std::stri
   return out;
 }
 
-std::vector<std::string> PodEnv(const Json& container, const Json& pod, const std::string& bin_dir) {
+std::vector<std::string> PodEnv(const Json& container, const Json& pod,
+                                const std::string& bin_dir) {
   std::vector<std::string> env = {
       "PATH=" + bin_dir + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
       "HOME=/root", "LANG=C.UTF-8", "HOSTNAME=" + pod.Get({"metadata", "name"}).Str(),
       "POD_NAME=" + pod.Get({"metadata", "name"}).Str()};
   for (const Json& item : container.At("env").Items()) {
     const std::string field = item.Get({"valueFrom", "fieldRef", "fieldPath"}).Str();
-    const std::string value = field.empty() ? ExpandVariables(item.At("value").Str(), env) : FieldOf(pod, field);
+    const std::string value =
+        field.empty() ? ExpandVariables(item.At("value").Str(), env) : FieldOf(pod, field);
     Set(env, item.At("name").Str(), value);
   }
   return env;

@@ -33,7 +33,8 @@ std::vector<Pod*> Pods::Of(const ObjectKey& owner) const {
 
 const NodeConfig* Pods::NodeFor(const Json& pod, std::string& problem) const {
   const Json& spec = pod.At("spec");
-  const std::string wanted = spec.At("nodeName").Str(spec.Get({"nodeSelector", "kubernetes.io/hostname"}).Str());
+  const std::string wanted =
+      spec.At("nodeName").Str(spec.Get({"nodeSelector", "kubernetes.io/hostname"}).Str());
   std::map<std::string, int> load;
   for (const auto& other : pods_) {
     if (other->node()) ++load[other->node()->name];
@@ -70,7 +71,8 @@ void Pods::Create(const PodSet& set, std::string name) {
     problem = fmt::format("node {} has no address left", node->name);
     node = nullptr;
   }
-  Logger("pods")->info("pod made pod={}/{} node={}", set.owner.ns, name, node ? node->name : "none");
+  Logger("pods")->info("pod made pod={}/{} node={}", set.owner.ns, name,
+                       node ? node->name : "none");
   pods_.push_back(std::make_unique<Pod>(host_, set, std::move(name), node, index, problem));
 }
 
@@ -89,7 +91,8 @@ void Pods::ApplyFixed(const PodSet& set) {
     }
   }
   for (Pod* pod : Of(set.owner)) {
-    if (std::find(set.names.begin(), set.names.end(), pod->name()) == set.names.end()) pod->Terminate(absl::Now());
+    if (std::find(set.names.begin(), set.names.end(), pod->name()) == set.names.end())
+      pod->Terminate(absl::Now());
   }
 }
 
@@ -100,12 +103,16 @@ void Pods::ApplyScaled(const PodSet& set) {
     Create(set, set.prefix + "-" + RandomSuffix());
   }
   // Those that are not ready go first.
-  std::sort(current.begin(), current.end(), [](Pod* a, Pod* b) { return a->ready() && !b->ready(); });
-  for (size_t i = current.size(); i > static_cast<size_t>(set.replicas); --i) current[i - 1]->Terminate(absl::Now());
+  std::sort(current.begin(), current.end(),
+            [](Pod* a, Pod* b) { return a->ready() && !b->ready(); });
+  for (size_t i = current.size(); i > static_cast<size_t>(set.replicas); --i)
+    current[i - 1]->Terminate(absl::Now());
   // An old pod goes when a new one has taken its place.
-  const auto ready = std::count_if(current.begin(), current.end(), [](Pod* pod) { return pod->ready(); });
+  const auto ready =
+      std::count_if(current.begin(), current.end(), [](Pod* pod) { return pod->ready(); });
   const auto keep = std::max<std::ptrdiff_t>(0, set.replicas - ready);
-  for (size_t i = old.size(); i > static_cast<size_t>(keep); --i) old[i - 1]->Terminate(absl::Now());
+  for (size_t i = old.size(); i > static_cast<size_t>(keep); --i)
+    old[i - 1]->Terminate(absl::Now());
 }
 
 void Pods::Apply(const std::vector<PodSet>& plan) {

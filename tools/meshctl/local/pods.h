@@ -1,5 +1,5 @@
-// The pods of a local mesh: makes what the plan asks for, ends what it does not, spreads them over nodes.
-// Thread: the runtime's.
+// The pods of a local mesh: makes what the plan asks for, ends what it does not, spreads them over
+// nodes. Thread: the runtime's.
 #pragma once
 
 #include <list>

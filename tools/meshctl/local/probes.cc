@@ -25,7 +25,9 @@ int PortOf(const Json& port, const Json& container) {
   return port.Int();
 }
 
-std::string HostText(const std::string& ip) { return ip.find(':') == std::string::npos ? ip : "[" + ip + "]"; }
+std::string HostText(const std::string& ip) {
+  return ip.find(':') == std::string::npos ? ip : "[" + ip + "]";
+}
 
 int Connects(const SocketAddress& to, absl::Duration timeout) {
   sockaddr_storage storage = {};
@@ -94,10 +96,14 @@ void Probe::Tick(absl::Time now, const ProbePlace& place) {
     const std::string host = HostText(how.At("host").Str(place.pod_ip));
     const int port = PortOf(how.At("port"), place.container);
     const std::string path = how.At("path").Str("/");
-    spec.argv = {SelfPath(), "local", "probe", http ? "http" : "tcp",
-                 http ? fmt::format("http://{}:{}{}{}", host, port, path.starts_with("/") ? "" : "/", path)
-                      : fmt::format("{}:{}", host, port),
-                 std::to_string(absl::ToInt64Milliseconds(timeout))};
+    spec.argv = {
+        SelfPath(),
+        "local",
+        "probe",
+        http ? "http" : "tcp",
+        http ? fmt::format("http://{}:{}{}{}", host, port, path.starts_with("/") ? "" : "/", path)
+             : fmt::format("{}:{}", host, port),
+        std::to_string(absl::ToInt64Milliseconds(timeout))};
   }
   auto pid = Launch(spec);
   if (!pid.ok()) {

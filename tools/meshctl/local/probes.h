@@ -1,5 +1,5 @@
-// Readiness and liveness checks of one container, as a kubelet makes them: from the node, by a child in the
-// node's `kubelet` group, so that the mesh knows a check when it sees one.
+// Readiness and liveness checks of one container, as a kubelet makes them: from the node, by a
+// child in the node's `kubelet` group, so that the mesh knows a check when it sees one.
 #pragma once
 
 #include <absl/time/time.h>
@@ -23,7 +23,8 @@ struct ProbePlace {
 
 class Probe {
  public:
-  // `spec` is a container's readinessProbe, livenessProbe or startupProbe; null: no check, always passed.
+  // `spec` is a container's readinessProbe, livenessProbe or startupProbe; null: no check, always
+  // passed.
   Probe(meshctl::Json spec, Children& children);
   ~Probe();
   Probe(const Probe&) = delete;

@@ -49,7 +49,8 @@ absl::StatusOr<Prepared> Prepare(const LaunchSpec& spec) {
     if (entry.starts_with("PATH=")) path_variable = entry.substr(5);
   }
   p.program = FindProgram(spec.argv[0], path_variable);
-  if (p.program.empty()) return NotFound("program \"{}\" is not found (PATH is {})", spec.argv[0], path_variable);
+  if (p.program.empty())
+    return NotFound("program \"{}\" is not found (PATH is {})", spec.argv[0], path_variable);
   p.argv = Pointers(spec.argv);
   p.env = Pointers(spec.env);
   if (!spec.netns.empty()) {
@@ -75,7 +76,8 @@ const char* Enter(Prepared& p) {
   if (p.netns && ::setns(p.netns.get(), CLONE_NEWNET) != 0) return "enter network namespace";
   if (!spec.binds.empty()) {
     if (::unshare(CLONE_NEWNS | CLONE_NEWUTS) != 0) return "make mount namespace";
-    if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) return "make mounts private";
+    if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0)
+      return "make mounts private";
     for (const auto& [from, to] : spec.binds) {
       if (::mount(from.c_str(), to.c_str(), nullptr, MS_BIND, nullptr) != 0) return "bind mount";
     }
@@ -83,8 +85,10 @@ const char* Enter(Prepared& p) {
       return "set host name";
     }
   }
-  if (!spec.workdir.empty() && ::chdir(spec.workdir.c_str()) != 0) return "change to working directory";
-  if (p.log && (::dup2(p.null.get(), 0) < 0 || ::dup2(p.log.get(), 1) < 0 || ::dup2(p.log.get(), 2) < 0)) {
+  if (!spec.workdir.empty() && ::chdir(spec.workdir.c_str()) != 0)
+    return "change to working directory";
+  if (p.log &&
+      (::dup2(p.null.get(), 0) < 0 || ::dup2(p.log.get(), 1) < 0 || ::dup2(p.log.get(), 2) < 0)) {
     return "redirect output";
   }
   ::execve(p.program.c_str(), p.argv.data(), p.env.data());
@@ -134,8 +138,8 @@ absl::Status Become(const LaunchSpec& spec) {
   return Errno(errno, "{} for {}", step, spec.argv[0]);
 }
 
-absl::StatusOr<CommandResult> RunCommand(const std::vector<std::string>& argv, const std::string& input,
-                                         absl::Duration timeout) {
+absl::StatusOr<CommandResult> RunCommand(const std::vector<std::string>& argv,
+                                         const std::string& input, absl::Duration timeout) {
   int in[2], out[2];
   if (::pipe2(in, O_CLOEXEC) != 0) return Errno(errno, "pipe");
   UniqueFd in_read(in[0]), in_write(in[1]);
@@ -154,7 +158,8 @@ absl::StatusOr<CommandResult> RunCommand(const std::vector<std::string>& argv, c
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
   pid_t pid = -1;
   std::vector<char*> words = Pointers(argv);
-  const int error = ::posix_spawnp(&pid, argv[0].c_str(), &actions, &attributes, words.data(), environ);
+  const int error =
+      ::posix_spawnp(&pid, argv[0].c_str(), &actions, &attributes, words.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   if (error != 0) return Errno(error, "run {}", argv[0]);

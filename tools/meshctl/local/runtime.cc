@@ -34,10 +34,12 @@ class Watcher {
   Watcher() : fd_(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) {}
   int fd() const { return fd_.get(); }
   void Watch(const std::string& dir) {
-    ::inotify_add_watch(fd_.get(), dir.c_str(), IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE);
+    ::inotify_add_watch(fd_.get(), dir.c_str(),
+                        IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE);
     for (const std::string& name : ListDir(dir)) {
       struct stat info = {};
-      if (::stat((dir + "/" + name).c_str(), &info) == 0 && S_ISDIR(info.st_mode)) Watch(dir + "/" + name);
+      if (::stat((dir + "/" + name).c_str(), &info) == 0 && S_ISDIR(info.st_mode))
+        Watch(dir + "/" + name);
     }
   }
   bool Drain() {
@@ -61,8 +63,9 @@ class Runtime {
 
   absl::Status Start() {
     const Layout& layout = host_.layout;
-    for (const std::string& dir : {layout.manifests(), layout.run() + "/pods", layout.run() + "/nodes", layout.patch(),
-                                   layout.pids(), layout.pki(), layout.log() + "/pods"}) {
+    for (const std::string& dir :
+         {layout.manifests(), layout.run() + "/pods", layout.run() + "/nodes", layout.patch(),
+          layout.pids(), layout.pki(), layout.log() + "/pods"}) {
       RETURN_IF_ERROR(MakeDirs(dir));
     }
     RETURN_IF_ERROR(host_.network.Build());
@@ -111,12 +114,15 @@ class Runtime {
     if (images != images_) {
       images_ = images;
       const absl::Status status = host_.images.Load(images);
-      if (!status.ok()) Logger("images")->error("images.yaml is not used err={}", MessageOf(status));
+      if (!status.ok())
+        Logger("images")->error("images.yaml is not used err={}", MessageOf(status));
     }
     if (!user_.Reload()) return;
-    for (const std::string& dir : UserDirs(host_.layout, host_.config)) watcher_.Watch(dir);  // new folders
+    for (const std::string& dir : UserDirs(host_.layout, host_.config))
+      watcher_.Watch(dir);  // new folders
     for (const Problem& problem : user_.problems()) {
-      Logger("manifests")->error("{}: {}; the last good version stays", problem.file, problem.message);
+      Logger("manifests")
+          ->error("{}: {}; the last good version stays", problem.file, problem.message);
     }
     const absl::Status status = addresses_.Reconcile(user_);
     if (!status.ok()) Logger("addresses")->error("{}", MessageOf(status));
@@ -133,16 +139,19 @@ class Runtime {
   absl::Status WriteNode(const NodeConfig& node) {
     Json object = Json::Obj({{"apiVersion", "v1"}, {"kind", "Node"}});
     object["metadata"] = Json::Obj({{"name", node.name}, {"uid", "local-node-" + node.name}});
-    object["metadata"]["labels"] = Json::Obj({{"kubernetes.io/hostname", node.name}, {"kubernetes.io/os", "linux"}});
+    object["metadata"]["labels"] =
+        Json::Obj({{"kubernetes.io/hostname", node.name}, {"kubernetes.io/os", "linux"}});
     object["spec"]["podCIDR"] = PodCidr(node.index, 4);
     for (const int family : {4, 6}) {
       if (family == 6 && !host_.config.ipv6) continue;
       object["spec"]["podCIDRs"].Push(PodCidr(node.index, family));
-      object["status"]["addresses"].Push(Json::Obj({{"type", "InternalIP"}, {"address", NodeIp(node.index, family)}}));
+      object["status"]["addresses"].Push(
+          Json::Obj({{"type", "InternalIP"}, {"address", NodeIp(node.index, family)}}));
     }
     object["status"]["addresses"].Push(Json::Obj({{"type", "Hostname"}, {"address", node.name}}));
     object["status"]["conditions"].Push(Json::Obj({{"type", "Ready"}, {"status", "True"}}));
-    return WriteFile(host_.layout.run() + "/nodes/" + node.name + ".json", object.Dump(true) + "\n");
+    return WriteFile(host_.layout.run() + "/nodes/" + node.name + ".json",
+                     object.Dump(true) + "\n");
   }
 
   void WriteState() {
@@ -173,7 +182,8 @@ class Runtime {
 absl::StatusOr<UniqueFd> TakeLock(const Layout& layout) {
   UniqueFd lock(::open((layout.root() + "/run.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
   if (!lock) return Errno(errno, "open {}/run.lock", layout.root());
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return AlreadyExists("mesh \"{}\" is running already", layout.name);
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
+    return AlreadyExists("mesh \"{}\" is running already", layout.name);
   RETURN_IF_ERROR(WriteFile(layout.root() + "/run.pid", std::to_string(::getpid()) + "\n"));
   return lock;
 }
@@ -217,7 +227,8 @@ int RunRuntime(const Layout& layout) {
   const absl::Status status = RunLocked(layout, signals.get());
   if (status.ok()) return 0;
   Logger("runtime")->error("the mesh cannot be built err={}", MessageOf(status));
-  (void)WriteFile(layout.state_file(), Json::Obj({{"error", std::string(MessageOf(status))}}).Dump() + "\n");
+  (void)WriteFile(layout.state_file(),
+                  Json::Obj({{"error", std::string(MessageOf(status))}}).Dump() + "\n");
   return 1;
 }
 

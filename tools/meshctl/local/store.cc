@@ -42,7 +42,8 @@ constexpr KindNames kKinds[] = {
 
 std::string Lower(std::string_view text) {
   std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) { return std::tolower(c); });
+  std::transform(out.begin(), out.end(), out.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
   return out;
 }
 
@@ -55,10 +56,17 @@ std::string Plural(const std::string& kind) {
 }  // namespace
 
 bool IsClusterScoped(std::string_view kind) {
-  static const std::set<std::string_view> kinds = {
-      "Namespace", "Node", "ClusterRole", "ClusterRoleBinding", "GatewayClass",
-      "CustomResourceDefinition", "PersistentVolume", "StorageClass", "PriorityClass",
-      "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"};
+  static const std::set<std::string_view> kinds = {"Namespace",
+                                                   "Node",
+                                                   "ClusterRole",
+                                                   "ClusterRoleBinding",
+                                                   "GatewayClass",
+                                                   "CustomResourceDefinition",
+                                                   "PersistentVolume",
+                                                   "StorageClass",
+                                                   "PriorityClass",
+                                                   "MutatingWebhookConfiguration",
+                                                   "ValidatingWebhookConfiguration"};
   return kinds.contains(kind);
 }
 
@@ -66,7 +74,8 @@ std::string CanonicalKind(std::string_view word) {
   const std::string lower = Lower(word);
   for (const KindNames& names : kKinds) {
     const std::string kind = Lower(names.kind);
-    if (lower == kind || lower == Plural(kind) || lower == names.shorts[0] || lower == names.shorts[1]) {
+    if (lower == kind || lower == Plural(kind) || lower == names.shorts[0] ||
+        lower == names.shorts[1]) {
       return std::string(names.kind);
     }
   }

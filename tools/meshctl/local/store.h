@@ -1,5 +1,7 @@
-// The objects of a local mesh, as the directories say: later directories overlay earlier ones (RFC 7396),
-// *.patch.json only where there is an object to patch. A file that cannot be read keeps what it last gave.
+// The objects of a local mesh, as the directories say: later directories overlay earlier ones (RFC
+// 7396),
+// *.patch.json only where there is an object to patch. A file that cannot be read keeps what it
+// last gave.
 //
 // Thread: one. Reload() reads again only the files that changed.
 #pragma once

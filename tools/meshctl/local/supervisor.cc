@@ -13,8 +13,10 @@ namespace {
 constexpr absl::Duration kTokenLifetime = absl::Hours(12);
 
 std::vector<std::string> BaseEnv() {
-  std::vector<std::string> env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"};
-  // What a person set for the daemons goes through to them: MESH_LOCAL_ENV="SECRET_TTL=60s RUST_LOG=debug".
+  std::vector<std::string> env = {
+      "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"};
+  // What a person set for the daemons goes through to them: MESH_LOCAL_ENV="SECRET_TTL=60s
+  // RUST_LOG=debug".
   if (const char* extra = std::getenv("MESH_LOCAL_ENV")) {
     std::string_view rest = extra;
     while (!rest.empty()) {
@@ -35,7 +37,8 @@ void SetDefault(std::vector<std::string>& env, const std::string& name, const st
 
 }  // namespace
 
-Supervisor::Supervisor(PodHost& host, TokenSigner signer) : host_(host), signer_(std::move(signer)) {
+Supervisor::Supervisor(PodHost& host, TokenSigner signer)
+    : host_(host), signer_(std::move(signer)) {
   AddController();
   for (const NodeConfig& node : host_.config.nodes) AddNode(node);
 }
@@ -53,13 +56,20 @@ void Supervisor::AddController() {
   const Layout& layout = host_.layout;
   Daemon& daemon = daemons_.emplace_back();
   daemon.name = "controller";
-  daemon.launch.argv = {host_.config.bin_dir + "/mesh-agent", "controller",
-                        "--status-dir", layout.patch(),
-                        "--xds-address", ControllerAddress(),
-                        "--ca-dir", layout.pki() + "/ca",
-                        "--root-cert-out", layout.root_cert(),
-                        "--token-key", layout.pki() + "/sa.pub",
-                        "--http-address", "127.0.0.1:15014"};
+  daemon.launch.argv = {host_.config.bin_dir + "/mesh-agent",
+                        "controller",
+                        "--status-dir",
+                        layout.patch(),
+                        "--xds-address",
+                        ControllerAddress(),
+                        "--ca-dir",
+                        layout.pki() + "/ca",
+                        "--root-cert-out",
+                        layout.root_cert(),
+                        "--token-key",
+                        layout.pki() + "/sa.pub",
+                        "--http-address",
+                        "127.0.0.1:15014"};
   const auto sources = SourceFlags();
   daemon.launch.argv.insert(daemon.launch.argv.end(), sources.begin(), sources.end());
   // More flags for a trial: MESH_LOCAL_CONTROLLER_FLAGS="--max-cert-lifetime 60s".
@@ -78,22 +88,34 @@ void Supervisor::AddController() {
 
 void Supervisor::AddNode(const NodeConfig& node) {
   const Layout& layout = host_.layout;
-  const std::string dir = layout.node_dir(node.name), netns = Layout::netns_path(layout.netns_name(node.name));
+  const std::string dir = layout.node_dir(node.name),
+                    netns = Layout::netns_path(layout.netns_name(node.name));
   subjects_[node.name] = {node.name, NewUid(), "ztunnel-" + node.name, NewUid()};
 
   Daemon& agent = daemons_.emplace_back();
   agent.name = "agent-" + node.name;
-  agent.launch.argv = {host_.config.bin_dir + "/mesh-agent", "node",
-                       "--node-name", node.name,
-                       "--patch-dir", layout.patch(),
-                       "--cgroup", host_.cgroup.node(node.name),
-                       "--ztunnel-cgroup", host_.cgroup.ztunnel(node.name),
-                       "--prober-cgroup", host_.cgroup.kubelet(node.name),
-                       "--bpf-dir", layout.bpf_dir(node.name),
-                       "--zds-socket", dir + "/zds.sock",
-                       "--cni-socket", dir + "/cni.sock",
-                       "--admin-socket", layout.agent_socket(node.name),
-                       "--state-dir", dir + "/state"};
+  agent.launch.argv = {host_.config.bin_dir + "/mesh-agent",
+                       "node",
+                       "--node-name",
+                       node.name,
+                       "--patch-dir",
+                       layout.patch(),
+                       "--cgroup",
+                       host_.cgroup.node(node.name),
+                       "--ztunnel-cgroup",
+                       host_.cgroup.ztunnel(node.name),
+                       "--prober-cgroup",
+                       host_.cgroup.kubelet(node.name),
+                       "--bpf-dir",
+                       layout.bpf_dir(node.name),
+                       "--zds-socket",
+                       dir + "/zds.sock",
+                       "--cni-socket",
+                       dir + "/cni.sock",
+                       "--admin-socket",
+                       layout.agent_socket(node.name),
+                       "--state-dir",
+                       dir + "/state"};
   const auto sources = SourceFlags();
   agent.launch.argv.insert(agent.launch.argv.end(), sources.begin(), sources.end());
   agent.launch.env = BaseEnv();
@@ -135,7 +157,8 @@ absl::Status Supervisor::Prepare() {
   RETURN_IF_ERROR(MakeDirs(host_.cgroup.controller()));
   for (const NodeConfig& node : host_.config.nodes) {
     RETURN_IF_ERROR(MakeDirs(host_.layout.node_dir(node.name) + "/state"));
-    for (const std::string& group : {host_.cgroup.ztunnel(node.name), host_.cgroup.agent(node.name)}) {
+    for (const std::string& group :
+         {host_.cgroup.ztunnel(node.name), host_.cgroup.agent(node.name)}) {
       RETURN_IF_ERROR(MakeDirs(group));
     }
   }
@@ -161,7 +184,8 @@ void Supervisor::Start(Daemon& daemon, absl::Time now) {
   ++daemon.restarts;
   if (!pid.ok()) {
     const std::string problem(MessageOf(pid.status()));
-    if (problem != daemon.problem) Logger("supervisor")->error("cannot start {} err={}", daemon.name, problem);
+    if (problem != daemon.problem)
+      Logger("supervisor")->error("cannot start {} err={}", daemon.name, problem);
     daemon.problem = problem;
     daemon.next = now + daemon.backoff;
     daemon.backoff = std::min(daemon.backoff * 2, absl::Seconds(10));
@@ -179,8 +203,9 @@ void Supervisor::Start(Daemon& daemon, absl::Time now) {
     daemon.problem = "exit " + std::to_string(code);
     daemon.next = ended + daemon.backoff;
     daemon.backoff = std::min(daemon.backoff * 2, absl::Seconds(10));
-    Logger("supervisor")->warn("{} ended code={} next_start_in={}", daemon.name, code,
-                               absl::FormatDuration(daemon.next - ended));
+    Logger("supervisor")
+        ->warn("{} ended code={} next_start_in={}", daemon.name, code,
+               absl::FormatDuration(daemon.next - ended));
   });
 }
 
@@ -203,16 +228,19 @@ void Supervisor::Tick(absl::Time now) {
 }
 
 bool Supervisor::all_running() const {
-  return std::all_of(daemons_.begin(), daemons_.end(), [](const Daemon& daemon) { return daemon.pid > 0; });
+  return std::all_of(daemons_.begin(), daemons_.end(),
+                     [](const Daemon& daemon) { return daemon.pid > 0; });
 }
 
 Json Supervisor::Status() const {
   Json list(Json::Array{});
   for (const Daemon& daemon : daemons_) {
-    Json item = Json::Obj({{"name", daemon.name}, {"state", daemon.pid > 0 ? "running" : "waiting"},
+    Json item = Json::Obj({{"name", daemon.name},
+                           {"state", daemon.pid > 0 ? "running" : "waiting"},
                            {"restarts", std::max(0, daemon.restarts)}});
     if (daemon.pid > 0) item["pid"] = daemon.pid;
-    if (daemon.restarts >= 0) item["since"] = absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", daemon.since, absl::UTCTimeZone());
+    if (daemon.restarts >= 0)
+      item["since"] = absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", daemon.since, absl::UTCTimeZone());
     if (!daemon.problem.empty()) item["reason"] = daemon.problem;
     list.Push(std::move(item));
   }

@@ -1,6 +1,7 @@
-// The daemons of a local mesh: the controller, and on each node an agent and a ztunnel. Started with what a
-// cluster would give them, started again when they end, with back-off (200 ms doubling to 10 s; a run of
-// 20 s clears it). Process ids are published in ROOT/run/pids/. Thread: the runtime's.
+// The daemons of a local mesh: the controller, and on each node an agent and a ztunnel. Started
+// with what a cluster would give them, started again when they end, with back-off (200 ms doubling
+// to 10 s; a run of 20 s clears it). Process ids are published in ROOT/run/pids/. Thread: the
+// runtime's.
 #pragma once
 
 #include <absl/status/status.h>

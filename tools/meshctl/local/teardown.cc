@@ -26,11 +26,12 @@ void CleanBpf(const Layout& layout, const Config& config, TeardownReport& report
     if (!Exists(dir)) continue;
     const std::string agent = config.bin_dir + "/mesh-agent";
     if (Exists(agent)) {
-      const auto result = RunCommand({agent, "node", "--cleanup", "--node-name", node.name, "--bpf-dir", dir,
-                                      "--state-dir", layout.node_dir(node.name) + "/state",
-                                      "--zds-socket", layout.node_dir(node.name) + "/zds.sock",
-                                      "--cni-socket", layout.node_dir(node.name) + "/cni.sock",
-                                      "--admin-socket", layout.agent_socket(node.name)});
+      const auto result =
+          RunCommand({agent, "node", "--cleanup", "--node-name", node.name, "--bpf-dir", dir,
+                      "--state-dir", layout.node_dir(node.name) + "/state", "--zds-socket",
+                      layout.node_dir(node.name) + "/zds.sock", "--cni-socket",
+                      layout.node_dir(node.name) + "/cni.sock", "--admin-socket",
+                      layout.agent_socket(node.name)});
       if (!result.ok()) report.problems.emplace_back(MessageOf(result.status()));
     }
     // Removing the pins detaches what they held.
@@ -59,13 +60,15 @@ TeardownReport Teardown(const Layout& layout, bool keep_files) {
   const auto cgroup = MeshCgroup::Find(layout.name);
 
   if (const int pid = RuntimePid(layout); pid > 0 && pid != ::getpid()) {
-    ::kill(pid, SIGKILL);  // it must not start again what we end, and keeps nothing that has to be saved
+    ::kill(pid,
+           SIGKILL);  // it must not start again what we end, and keeps nothing that has to be saved
     for (int i = 0; i < 100 && RuntimePid(layout) > 0; ++i) ::usleep(10'000);
     ++report.processes;
   }
   if (cgroup.ok() && Exists(cgroup->base)) {
     const auto pids = CgroupPids(cgroup->base);
-    report.processes += static_cast<int>(std::count_if(pids.begin(), pids.end(), [](int pid) { return pid != ::getpid(); }));
+    report.processes += static_cast<int>(
+        std::count_if(pids.begin(), pids.end(), [](int pid) { return pid != ::getpid(); }));
     for (const std::string& group : ListDir(cgroup->base)) {
       const std::string path = cgroup->base + "/" + group;
       if (group == "runtime" && keep_files) continue;
@@ -86,7 +89,8 @@ TeardownReport Teardown(const Layout& layout, bool keep_files) {
       if (!removed.ok()) report.problems.emplace_back(MessageOf(removed));
     }
   }
-  report.nothing = !Exists(layout.root()) && report.processes == 0 && report.namespaces == 0 && report.nodes == 0;
+  report.nothing = !Exists(layout.root()) && report.processes == 0 && report.namespaces == 0 &&
+                   report.nodes == 0;
   std::vector<std::string> gone;
   if (keep_files) {
     for (const char* part : {"/pods", "/nodes", "/pids"}) gone.push_back(layout.run() + part);

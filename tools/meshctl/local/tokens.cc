@@ -35,12 +35,14 @@ std::string BioText(BIO* bio) {
 }  // namespace
 
 std::string Base64Url(std::string_view bytes) {
-  constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  constexpr std::string_view kLetters =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
   std::string out;
   for (size_t i = 0; i < bytes.size(); i += 3) {
     uint32_t group = 0;
     const size_t n = std::min<size_t>(3, bytes.size() - i);
-    for (size_t k = 0; k < 3; ++k) group = group << 8 | (k < n ? static_cast<uint8_t>(bytes[i + k]) : 0);
+    for (size_t k = 0; k < 3; ++k)
+      group = group << 8 | (k < n ? static_cast<uint8_t>(bytes[i + k]) : 0);
     for (size_t k = 0; k <= n; ++k) out += kLetters[group >> (18 - 6 * k) & 63];
   }
   return out;
@@ -63,14 +65,16 @@ absl::StatusOr<TokenSigner> TokenSigner::Open(const std::string& pki_dir) {
   const std::string key_file = pki_dir + "/sa.key", public_file = pki_dir + "/sa.pub";
   std::shared_ptr<EVP_PKEY> key;
   if (auto text = ReadFile(key_file); text.ok()) {
-    const std::unique_ptr<BIO, int (*)(BIO*)> bio(BIO_new_mem_buf(text->data(), static_cast<int>(text->size())), BIO_free);
+    const std::unique_ptr<BIO, int (*)(BIO*)> bio(
+        BIO_new_mem_buf(text->data(), static_cast<int>(text->size())), BIO_free);
     key.reset(PEM_read_bio_PrivateKey(bio.get(), nullptr, nullptr, nullptr), EVP_PKEY_free);
     if (!key) return OpensslError("read " + key_file);
   } else {
     key.reset(EVP_EC_gen("P-256"), EVP_PKEY_free);
     if (!key) return OpensslError("make the token key");
     const std::unique_ptr<BIO, int (*)(BIO*)> bio(BIO_new(BIO_s_mem()), BIO_free);
-    if (PEM_write_bio_PrivateKey(bio.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr) != 1) {
+    if (PEM_write_bio_PrivateKey(bio.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr) !=
+        1) {
       return OpensslError("write " + key_file);
     }
     RETURN_IF_ERROR(WriteFile(key_file, BioText(bio.get()), 0600));
@@ -81,7 +85,8 @@ absl::StatusOr<TokenSigner> TokenSigner::Open(const std::string& pki_dir) {
   return TokenSigner(std::move(key));
 }
 
-absl::StatusOr<std::string> TokenSigner::Sign(const Subject& subject, absl::Time now, absl::Duration lifetime) const {
+absl::StatusOr<std::string> TokenSigner::Sign(const Subject& subject, absl::Time now,
+                                              absl::Duration lifetime) const {
   Json claims = Json::Obj({{"iss", "kubernetes/serviceaccount"},
                            {"sub", "system:serviceaccount:istio-system:ztunnel"},
                            {"jti", NewUid()},
@@ -97,7 +102,8 @@ absl::StatusOr<std::string> TokenSigner::Sign(const Subject& subject, absl::Time
   const std::string head =
       Base64Url(R"({"alg":"ES256","typ":"JWT"})") + "." + Base64Url(claims.Dump());
 
-  const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
+  const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context(EVP_MD_CTX_new(),
+                                                                   EVP_MD_CTX_free);
   size_t size = 0;
   const auto* bytes = reinterpret_cast<const uint8_t*>(head.data());
   if (EVP_DigestSignInit(context.get(), nullptr, EVP_sha256(), nullptr, key_.get()) != 1 ||
@@ -105,10 +111,12 @@ absl::StatusOr<std::string> TokenSigner::Sign(const Subject& subject, absl::Time
     return OpensslError("sign a node token");
   }
   std::vector<uint8_t> der(size);
-  if (EVP_DigestSign(context.get(), der.data(), &size, bytes, head.size()) != 1) return OpensslError("sign a node token");
+  if (EVP_DigestSign(context.get(), der.data(), &size, bytes, head.size()) != 1)
+    return OpensslError("sign a node token");
   // JWS wants r and s side by side (RFC 7518, 3.4), not the DER that OpenSSL makes.
   const uint8_t* at = der.data();
-  const std::unique_ptr<ECDSA_SIG, void (*)(ECDSA_SIG*)> sig(d2i_ECDSA_SIG(nullptr, &at, static_cast<long>(size)), ECDSA_SIG_free);
+  const std::unique_ptr<ECDSA_SIG, void (*)(ECDSA_SIG*)> sig(
+      d2i_ECDSA_SIG(nullptr, &at, static_cast<long>(size)), ECDSA_SIG_free);
   if (!sig) return OpensslError("read a signature");
   std::array<uint8_t, 64> raw{};
   if (BN_bn2binpad(ECDSA_SIG_get0_r(sig.get()), raw.data(), 32) != 32 ||

@@ -1,5 +1,6 @@
-// Node tokens: what a kubelet would project into the node proxy's pod, signed here. JWT with ES256 and the
-// claims of Kubernetes' bound service account tokens; the controller checks them with the public key.
+// Node tokens: what a kubelet would project into the node proxy's pod, signed here. JWT with ES256
+// and the claims of Kubernetes' bound service account tokens; the controller checks them with the
+// public key.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -19,7 +20,8 @@ class TokenSigner {
   struct Subject {
     std::string node, node_uid, pod_name, pod_uid;
   };
-  absl::StatusOr<std::string> Sign(const Subject& subject, absl::Time now, absl::Duration lifetime) const;
+  absl::StatusOr<std::string> Sign(const Subject& subject, absl::Time now,
+                                   absl::Duration lifetime) const;
 
  private:
   explicit TokenSigner(std::shared_ptr<EVP_PKEY> key) : key_(std::move(key)) {}

@@ -9,10 +9,15 @@
 namespace mesh::local {
 namespace {
 
-Json Owner(std::string_view api, std::string_view kind, const std::string& name, const std::string& ns) {
+Json Owner(std::string_view api, std::string_view kind, const std::string& name,
+           const std::string& ns) {
   const std::string hash = ShortHash(fmt::format("{}/{}/{}", kind, ns, name), 12);
-  return Json::Obj({{"apiVersion", api}, {"kind", kind}, {"name", name}, {"uid", "local-" + hash},
-                    {"controller", true}, {"blockOwnerDeletion", true}});
+  return Json::Obj({{"apiVersion", api},
+                    {"kind", kind},
+                    {"name", name},
+                    {"uid", "local-" + hash},
+                    {"controller", true},
+                    {"blockOwnerDeletion", true}});
 }
 
 Json FromTemplate(const Json& workload, const ObjectKey& key) {
@@ -35,7 +40,9 @@ int Replicas(const Json& workload) {
 }
 
 PodSet OfDeployment(const Json& deployment, const ObjectKey& key) {
-  PodSet set{key, ShortHash(deployment.Get({"spec", "template"}).Dump(), 10), {}, "", Replicas(deployment), {}};
+  PodSet set{
+      key, ShortHash(deployment.Get({"spec", "template"}).Dump(), 10), {}, "", Replicas(deployment),
+      {}};
   set.prefix = key.name + "-" + set.revision;
   set.pod = FromTemplate(deployment, key);
   set.pod["metadata"]["labels"]["pod-template-hash"] = set.revision;
@@ -45,7 +52,9 @@ PodSet OfDeployment(const Json& deployment, const ObjectKey& key) {
 }
 
 PodSet OfStatefulSet(const Json& stateful, const ObjectKey& key) {
-  PodSet set{key, ShortHash(stateful.Get({"spec", "template"}).Dump(), 10), {}, "", Replicas(stateful), {}};
+  PodSet set{
+      key, ShortHash(stateful.Get({"spec", "template"}).Dump(), 10), {}, "", Replicas(stateful),
+      {}};
   set.pod = FromTemplate(stateful, key);
   set.pod["metadata"]["labels"]["controller-revision-hash"] = key.name + "-" + set.revision;
   set.pod["metadata"]["generateName"] = key.name + "-";
@@ -54,7 +63,8 @@ PodSet OfStatefulSet(const Json& stateful, const ObjectKey& key) {
     set.pod["spec"]["subdomain"] = stateful.Get({"spec", "serviceName"});
   }
   const int start = stateful.Get({"spec", "ordinals", "start"}).Int();
-  for (int i = 0; i < set.replicas; ++i) set.names.push_back(fmt::format("{}-{}", key.name, start + i));
+  for (int i = 0; i < set.replicas; ++i)
+    set.names.push_back(fmt::format("{}-{}", key.name, start + i));
   return set;
 }
 
@@ -76,7 +86,8 @@ std::vector<PodSet> PlanPods(const ObjectStore& user) {
     if (key.kind == "Pod") plan.push_back(OfPod(object, key));
   }
   // Pods that name their node come first: the others are spread around them.
-  std::partition(plan.begin(), plan.end(), [](const PodSet& set) { return set.owner.kind == "Pod"; });
+  std::partition(plan.begin(), plan.end(),
+                 [](const PodSet& set) { return set.owner.kind == "Pod"; });
   return plan;
 }
 

@@ -9,10 +9,11 @@ namespace {
 bool Allows(bool constraint_is_empty, bool matches) { return constraint_is_empty || matches; }
 
 void LogDryRun(const Policy& policy, const Connection& c) {
-  Logger("authz")->info("dry run: policy would have {} policy={} src.addr={} src.identity={} dst={}",
-                        policy.deny ? "denied" : "allowed", policy.key, c.source_ip.ToString(),
-                        c.source ? c.source->ToString() : "none",
-                        SocketAddress{c.destination_ip, c.destination_port}.ToString());
+  Logger("authz")->info(
+      "dry run: policy would have {} policy={} src.addr={} src.identity={} dst={}",
+      policy.deny ? "denied" : "allowed", policy.key, c.source_ip.ToString(),
+      c.source ? c.source->ToString() : "none",
+      SocketAddress{c.destination_ip, c.destination_port}.ToString());
 }
 
 // The first enforced policy of `deny`'s kind that matches; dry-run ones that match are logged.
@@ -81,9 +82,8 @@ Decision Check(std::span<const PolicyRef> policies, const Connection& connection
     return {false, by->key, "denied by " + by->key};
   }
   const Policy* by = FirstMatch(policies, /*deny=*/false, probe);
-  const auto enforced_allows = std::count_if(policies.begin(), policies.end(), [](const auto& p) {
-    return !p->deny && !p->dry_run;
-  });
+  const auto enforced_allows = std::count_if(policies.begin(), policies.end(),
+                                             [](const auto& p) { return !p->deny && !p->dry_run; });
   if (enforced_allows == 0) return {true, "", "no ALLOW policy applies"};
   if (by != nullptr) return {true, by->key, "allowed by " + by->key};
   return {false, "", fmt::format("no ALLOW policy matches ({} apply)", enforced_allows)};

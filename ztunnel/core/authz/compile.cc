@@ -14,11 +14,20 @@ absl::Status CompileStrings(const google::protobuf::RepeatedPtrField<pb::StringM
                             std::string_view field, StringMatcher& out) {
   for (int i = 0; i < in.size(); ++i) {
     switch (in[i].match_type_case()) {
-      case pb::StringMatch::kExact: out.AddExact(in[i].exact()); break;
-      case pb::StringMatch::kPrefix: out.AddPrefix(in[i].prefix()); break;
-      case pb::StringMatch::kSuffix: out.AddSuffix(in[i].suffix()); break;
-      case pb::StringMatch::kPresence: out.AddPresence(); break;
-      case pb::StringMatch::MATCH_TYPE_NOT_SET: return Invalid("{}[{}] has no value", field, i);
+      case pb::StringMatch::kExact:
+        out.AddExact(in[i].exact());
+        break;
+      case pb::StringMatch::kPrefix:
+        out.AddPrefix(in[i].prefix());
+        break;
+      case pb::StringMatch::kSuffix:
+        out.AddSuffix(in[i].suffix());
+        break;
+      case pb::StringMatch::kPresence:
+        out.AddPresence();
+        break;
+      case pb::StringMatch::MATCH_TYPE_NOT_SET:
+        return Invalid("{}[{}] has no value", field, i);
     }
   }
   out.Finish();
@@ -34,7 +43,8 @@ absl::StatusOr<IpPrefix> ReadPrefix(const pb::Address& in) {
   }
   uint32_t length = in.length();
   if (ip->IsV4() && bits == 128) {  // ::ffff:a.b.c.d/n
-    if (length < 96) return Invalid("length {} of v4-mapped {} is under 96", length, ip->ToString());
+    if (length < 96)
+      return Invalid("length {} of v4-mapped {} is under 96", length, ip->ToString());
     length -= 96;
   }
   return Masked(*ip, static_cast<uint8_t>(length));
@@ -84,11 +94,10 @@ absl::StatusOr<CompiledMatch> CompileMatch(const pb::Match& in) {
   RETURN_IF_ERROR(CompilePrefixes(in.source_ips(), "source_ips", out.source_ips));
   RETURN_IF_ERROR(CompilePrefixes(in.not_source_ips(), "not_source_ips", out.not_source_ips));
   RETURN_IF_ERROR(CompilePrefixes(in.destination_ips(), "destination_ips", out.destination_ips));
-  RETURN_IF_ERROR(CompilePrefixes(in.not_destination_ips(), "not_destination_ips",
-                                  out.not_destination_ips));
+  RETURN_IF_ERROR(
+      CompilePrefixes(in.not_destination_ips(), "not_destination_ips", out.not_destination_ips));
   RETURN_IF_ERROR(CompilePorts(in.destination_ports(), "destination_ports", out.ports));
-  RETURN_IF_ERROR(CompilePorts(in.not_destination_ports(), "not_destination_ports",
-                               out.not_ports));
+  RETURN_IF_ERROR(CompilePorts(in.not_destination_ports(), "not_destination_ports", out.not_ports));
   CompileAccounts(in.service_accounts(), out.accounts);
   CompileAccounts(in.not_service_accounts(), out.not_accounts);
   return out;
@@ -197,10 +206,17 @@ absl::StatusOr<PolicyRef> Compile(const pb::Authorization& authorization) {
   const auto refused = [&](const absl::Status& s) { return WithContext(s, "policy " + out->key); };
   if (authorization.name().empty()) return refused(Invalid("name is empty"));
   switch (authorization.scope()) {
-    case pb::GLOBAL: out->scope = PolicyScope::kGlobal; break;
-    case pb::NAMESPACE: out->scope = PolicyScope::kNamespace; break;
-    case pb::WORKLOAD_SELECTOR: out->scope = PolicyScope::kWorkloadSelector; break;
-    default: return refused(Invalid("scope {} is unknown", static_cast<int>(authorization.scope())));
+    case pb::GLOBAL:
+      out->scope = PolicyScope::kGlobal;
+      break;
+    case pb::NAMESPACE:
+      out->scope = PolicyScope::kNamespace;
+      break;
+    case pb::WORKLOAD_SELECTOR:
+      out->scope = PolicyScope::kWorkloadSelector;
+      break;
+    default:
+      return refused(Invalid("scope {} is unknown", static_cast<int>(authorization.scope())));
   }
   if (!pb::Action_IsValid(authorization.action())) {
     return refused(Invalid("action {} is unknown", static_cast<int>(authorization.action())));

@@ -1,5 +1,5 @@
-// The inside of a Policy: matches compiled to sets, and an index that names the few groups (or matches
-// of a rule) that can match a connection. Only compile.cc and check.cc look here.
+// The inside of a Policy: matches compiled to sets, and an index that names the few groups (or
+// matches of a rule) that can match a connection. Only compile.cc and check.cc look here.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -63,7 +63,7 @@ struct CompiledMatch {
 };
 
 struct CompiledRule {
-  bool always = false;  // a rule without matches
+  bool always = false;                 // a rule without matches
   std::vector<CompiledMatch> matches;  // without those that are empty: they never match
   Index index;
 

@@ -1,5 +1,5 @@
-// Random policies and connections, answered twice: by the compiled form and by an evaluator that reads
-// the message as the rules are written.
+// Random policies and connections, answered twice: by the compiled form and by an evaluator that
+// reads the message as the rules are written.
 #include <gtest/gtest.h>
 
 #include <random>
@@ -20,7 +20,8 @@ bool Text(const pb::StringMatch& m, std::string_view v) {
 }
 
 bool Cidr(const pb::Address& a, const IpAddress& ip) {
-  return IpPrefix{*IpAddress::FromBytes(a.address()), static_cast<uint8_t>(a.length())}.Contains(ip);
+  return IpPrefix{*IpAddress::FromBytes(a.address()), static_cast<uint8_t>(a.length())}.Contains(
+      ip);
 }
 
 template <typename List, typename Fn>
@@ -120,10 +121,17 @@ class World {
   void FillText(pb::StringMatch* m, bool principal) {
     const std::string full = principal ? "td/ns/" + Word() + "/sa/" + Word() : Word();
     switch (Below(5)) {
-      case 0: m->set_prefix(full.substr(0, Below(full.size() + 1))); break;
-      case 1: m->set_suffix(full.substr(Below(full.size() + 1))); break;
-      case 2: m->mutable_presence(); break;
-      default: m->set_exact(full);
+      case 0:
+        m->set_prefix(full.substr(0, Below(full.size() + 1)));
+        break;
+      case 1:
+        m->set_suffix(full.substr(Below(full.size() + 1)));
+        break;
+      case 2:
+        m->mutable_presence();
+        break;
+      default:
+        m->set_exact(full);
     }
   }
   void FillAddress(pb::Address* a) {
@@ -132,7 +140,8 @@ class World {
     a->set_length(Below(3) == 0 ? Below(ip.IsV4() ? 33 : 129) : ip.IsV4() ? 32 : 128);
   }
   void FillMatch(pb::Match* m) {
-    // Few fields at once, or nothing would ever match; sometimes enough values for the hashed forms.
+    // Few fields at once, or nothing would ever match; sometimes enough values for the hashed
+    // forms.
     for (uint32_t fields = Below(3); fields > 0; --fields) {
       const uint32_t values = Below(6) == 0 ? 12 : 1 + Below(2);
       const uint32_t field = Below(12);
@@ -141,16 +150,26 @@ class World {
   }
   void FillField(pb::Match* m, uint32_t field) {
     switch (field) {
-      case 0: return FillText(m->add_namespaces(), false);
-      case 1: return FillText(m->add_not_namespaces(), false);
-      case 2: return FillText(m->add_principals(), true);
-      case 3: return FillText(m->add_not_principals(), true);
-      case 4: return FillAddress(m->add_source_ips());
-      case 5: return FillAddress(m->add_not_source_ips());
-      case 6: return FillAddress(m->add_destination_ips());
-      case 7: return FillAddress(m->add_not_destination_ips());
-      case 8: return m->add_destination_ports(80 + Below(3));
-      case 9: return m->add_not_destination_ports(80 + Below(3));
+      case 0:
+        return FillText(m->add_namespaces(), false);
+      case 1:
+        return FillText(m->add_not_namespaces(), false);
+      case 2:
+        return FillText(m->add_principals(), true);
+      case 3:
+        return FillText(m->add_not_principals(), true);
+      case 4:
+        return FillAddress(m->add_source_ips());
+      case 5:
+        return FillAddress(m->add_not_source_ips());
+      case 6:
+        return FillAddress(m->add_destination_ips());
+      case 7:
+        return FillAddress(m->add_not_destination_ips());
+      case 8:
+        return m->add_destination_ports(80 + Below(3));
+      case 9:
+        return m->add_not_destination_ports(80 + Below(3));
       default: {
         auto* s = field == 10 ? m->add_service_accounts() : m->add_not_service_accounts();
         s->set_namespace_(Word());
@@ -180,9 +199,9 @@ TEST(Policy, CompiledFormAgreesWithTheReferenceOnRandomPolicies) {
       const Decision got = Check(compiled, c);
       std::string all;
       for (const auto& p : policies) all += p.DebugString() + "--\n";
-      ASSERT_EQ(got.allowed, want) << all << (c.source ? c.source->ToString() : "plain") << " "
-                                   << c.source_ip.ToString() << " -> "
-                                   << c.destination_ip.ToString() << ":" << c.destination_port;
+      ASSERT_EQ(got.allowed, want)
+          << all << (c.source ? c.source->ToString() : "plain") << " " << c.source_ip.ToString()
+          << " -> " << c.destination_ip.ToString() << ":" << c.destination_port;
       denied += !want;
       ++checks;
     }

@@ -1,5 +1,6 @@
-// Sets that a match compares one attribute with. Each answers in the logarithm of its size, whatever
-// the number of values. Immutable after Compile; an empty set means "no constraint" to its user.
+// Sets that a match compares one attribute with. Each answers in the logarithm of its size,
+// whatever the number of values. Immutable after Compile; an empty set means "no constraint" to its
+// user.
 #pragma once
 
 #include <absl/container/flat_hash_set.h>
@@ -37,7 +38,9 @@ class StringMatcher {
   bool empty() const;
   bool Matches(std::string_view value) const;
   // The values, when all are exact.
-  bool OnlyExact() const { return !exact_.empty() && prefixes_.empty() && suffixes_.empty() && !presence_; }
+  bool OnlyExact() const {
+    return !exact_.empty() && prefixes_.empty() && suffixes_.empty() && !presence_;
+  }
   const std::vector<std::string>& exact() const { return exact_; }
 
  private:

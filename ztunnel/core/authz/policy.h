@@ -1,6 +1,6 @@
-// L4 authorization: deny, then allow, then default, on what the connection is (facts in the order of
-// istio.security.Authorization). Compiled when the snapshot is published; a check looks only at rules
-// that could match.
+// L4 authorization: deny, then allow, then default, on what the connection is (facts in the order
+// of istio.security.Authorization). Compiled when the snapshot is published; a check looks only at
+// rules that could match.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -33,7 +33,8 @@ using PolicyRef = std::shared_ptr<const Policy>;
 
 enum class PolicyScope { kGlobal, kNamespace, kWorkloadSelector };
 
-// Refused: unknown enum values, malformed addresses (never silently widened), matches without a value.
+// Refused: unknown enum values, malformed addresses (never silently widened), matches without a
+// value.
 absl::StatusOr<PolicyRef> Compile(const istio::security::Authorization& authorization);
 
 std::string KeyOf(const Policy& policy);  // namespace/name
@@ -43,8 +44,8 @@ const istio::security::Authorization& SourceOf(const Policy& policy);
 
 struct Decision {
   bool allowed = true;
-  // The policy that decided: the one that denied, the one that allowed, or empty (no policy at all, or
-  // none of the ALLOW policies matched).
+  // The policy that decided: the one that denied, the one that allowed, or empty (no policy at all,
+  // or none of the ALLOW policies matched).
   std::string policy;
   // "no_policy", "allowed by ns/name", "denied by ns/name", "no ALLOW policy matches (3 apply)".
   std::string explanation;

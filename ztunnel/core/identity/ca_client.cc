@@ -52,8 +52,8 @@ absl::StatusOr<std::vector<std::string>> GrpcCertificateAuthority::Sign(const Id
     if (cancelled_) return Cancelled("certificate authority: shutting down");
     calls_.insert(&context);
   }
-  const grpc::Status status =
-      pb::IstioCertificateService::NewStub(channel)->CreateCertificate(&context, request, &response);
+  const grpc::Status status = pb::IstioCertificateService::NewStub(channel)->CreateCertificate(
+      &context, request, &response);
   {
     std::lock_guard lock(mutex_);
     calls_.erase(&context);

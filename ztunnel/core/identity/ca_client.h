@@ -1,7 +1,7 @@
 // The certificate authority of the control plane, over gRPC: IstioCertificateService.
 //
-// Thread-safe; Sign blocks its caller, 10 s at most. The channel is kept and made anew when the file of
-// the roots has changed; the token is read for each call.
+// Thread-safe; Sign blocks its caller, 10 s at most. The channel is kept and made anew when the
+// file of the roots has changed; the token is read for each call.
 #pragma once
 
 #include <memory>
@@ -17,15 +17,16 @@ class GrpcCertificateAuthority : public CertificateAuthority {
  public:
   struct Options {
     ControlPlane plane;
-    // Asks for pods' identities under the node proxy's own token. False: the caller's own identity is
-    // issued, as for a proxy dedicated to one workload.
+    // Asks for pods' identities under the node proxy's own token. False: the caller's own identity
+    // is issued, as for a proxy dedicated to one workload.
     bool impersonate = true;
     absl::Duration timeout = absl::Seconds(10);
   };
   explicit GrpcCertificateAuthority(Options options);
   ~GrpcCertificateAuthority() override;
 
-  absl::StatusOr<std::vector<std::string>> Sign(const Identity& identity, const std::string& csr_pem,
+  absl::StatusOr<std::vector<std::string>> Sign(const Identity& identity,
+                                                const std::string& csr_pem,
                                                 absl::Duration lifetime) override;
   void Cancel() override;
 

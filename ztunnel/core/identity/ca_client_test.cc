@@ -32,8 +32,8 @@ class FakeService : public pb::IstioCertificateService::Service {
     cluster = std::string(metadata.find("clusterid")->second.data(),
                           metadata.find("clusterid")->second.size());
     seconds = request->validity_duration();
-    const auto id = Identity::Parse(
-        request->metadata().fields().at("ImpersonatedIdentity").string_value());
+    const auto id =
+        Identity::Parse(request->metadata().fields().at("ImpersonatedIdentity").string_value());
     const auto chain = ca.Sign(*id, request->csr(), absl::Seconds(seconds));
     if (!chain.ok()) return {grpc::StatusCode::INVALID_ARGUMENT, "bad request"};
     for (const std::string& pem : *chain) response->add_cert_chain(pem);

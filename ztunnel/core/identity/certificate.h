@@ -1,5 +1,5 @@
-// A key with its certificate chain and the roots that came with it, ready for handshakes: parsed once,
-// shared by all workers, never changed. The key does not leave memory.
+// A key with its certificate chain and the roots that came with it, ready for handshakes: parsed
+// once, shared by all workers, never changed. The key does not leave memory.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -23,8 +23,9 @@ struct CertificateInfo {
 
 class WorkloadCertificate {
  public:
-  // `key_pem` is PKCS#8; `chain_pem` is leaf first, the last element holds the roots (the answer of the
-  // signing service). Refused: a leaf whose SAN is not `identity`, a key that does not fit, no root.
+  // `key_pem` is PKCS#8; `chain_pem` is leaf first, the last element holds the roots (the answer of
+  // the signing service). Refused: a leaf whose SAN is not `identity`, a key that does not fit, no
+  // root.
   static absl::StatusOr<std::shared_ptr<const WorkloadCertificate>> Create(
       const Identity& identity, const std::string& key_pem,
       const std::vector<std::string>& chain_pem);

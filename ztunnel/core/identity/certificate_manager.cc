@@ -23,8 +23,8 @@ namespace {
 // nobody by itself.
 constexpr absl::Duration kLongestWait = absl::Seconds(10);
 constexpr absl::Duration kWaitableRetry = absl::Seconds(2);
-// Those that wait sit out this many failures: an authority that has not heard yet of a pod that just
-// started knows it a moment later.
+// Those that wait sit out this many failures: an authority that has not heard yet of a pod that
+// just started knows it a moment later.
 constexpr int kFailuresToSitOut = 2;
 // Connections that may wait for one identity at once.
 constexpr size_t kMaxWaiters = 16'384;
@@ -109,7 +109,8 @@ class CertificateManager::Impl {
       entries_.erase(it);
       Publish(identity, nullptr);
     }
-    Tell(std::move(waiters), NotFound("no pod of {} is on this node any more", identity.ToString()));
+    Tell(std::move(waiters),
+         NotFound("no pod of {} is on this node any more", identity.ToString()));
   }
 
   CertificateRef TryGet(const Identity& identity) const {
@@ -253,8 +254,7 @@ class CertificateManager::Impl {
   void Failed(const Identity& identity, Entry& entry, const absl::Status& status) {
     const bool news = entry.failures == 0 || status.code() != entry.last_error.code();
     entry.last_error = status;
-    const absl::Duration delay =
-        RetryDelay(++entry.failures, absl::Uniform<double>(random_, 0, 1));
+    const absl::Duration delay = RetryDelay(++entry.failures, absl::Uniform<double>(random_, 0, 1));
     entry.due_wall = absl::InfiniteFuture();
     entry.due_monotonic = clock_.Monotonic() + delay;
     const auto level = news ? spdlog::level::warn : spdlog::level::debug;

@@ -1,9 +1,9 @@
-// Certificates of the identities that run on this node: fetched before first use, renewed at half life,
-// the old one kept while renewal fails, forgotten when the last pod of the identity leaves.
+// Certificates of the identities that run on this node: fetched before first use, renewed at half
+// life, the old one kept while renewal fails, forgotten when the last pod of the identity leaves.
 //
-// Thread-safe. Fetching runs on threads of its own (gRPC); at most 8 at once, those that a connection
-// waits for first. Failures back off per identity from about 0.5 s, doubling, with 20 % jitter, to
-// 150 s at most.
+// Thread-safe. Fetching runs on threads of its own (gRPC); at most 8 at once, those that a
+// connection waits for first. Failures back off per identity from about 0.5 s, doubling, with 20 %
+// jitter, to 150 s at most.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -64,9 +64,9 @@ class CertificateManager {
   // Calls `done` on `loop` once: at once when there is a valid certificate, else when the fetch in
   // flight (started now if need be) ends; the first two failures of an identity are sat out, 1.5 s
   // together. Waiters go before warm-up and renewal. Refused at once:
-  // identities that nobody retains (kNotFound), and those whose last fetch failed while the next try is
-  // more than 2 s away (kUnavailable with that error): a connection fails quickly, and a storm of
-  // connections does not become one on the authority. `loop` lives until Stop().
+  // identities that nobody retains (kNotFound), and those whose last fetch failed while the next
+  // try is more than 2 s away (kUnavailable with that error): a connection fails quickly, and a
+  // storm of connections does not become one on the authority. `loop` lives until Stop().
   void Get(const Identity& identity, base::EventLoop& loop,
            std::function<void(absl::StatusOr<CertificateRef>)> done);
 

@@ -49,7 +49,8 @@ class Manager : public ::testing::Test {
   }
   std::future<absl::StatusOr<CertificateRef>> Wait(const Identity& identity) {
     auto promise = std::make_shared<std::promise<absl::StatusOr<CertificateRef>>>();
-    manager_.Get(identity, loop_, [promise](auto result) { promise->set_value(std::move(result)); });
+    manager_.Get(identity, loop_,
+                 [promise](auto result) { promise->set_value(std::move(result)); });
     return promise->get_future();
   }
   absl::StatusOr<CertificateRef> Get(const Identity& identity) { return Wait(identity).get(); }
@@ -74,7 +75,8 @@ class Manager : public ::testing::Test {
   FakeClock clock_;
   base::EventLoop loop_;
   std::thread runner_;
-  CertificateManager manager_{ca_, {.lifetime = absl::Hours(24), .parallel_fetches = 2, .clock = &clock_}};
+  CertificateManager manager_{
+      ca_, {.lifetime = absl::Hours(24), .parallel_fetches = 2, .clock = &clock_}};
 };
 
 TEST(Renewal, IsAtHalfLifeOrAtHalfOfWhatRemains) {

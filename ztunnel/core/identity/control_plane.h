@@ -40,8 +40,8 @@ absl::StatusOr<std::string> ReadRoots(const std::string& root_ca);
 absl::StatusOr<std::vector<std::pair<std::string, std::string>>> CallMetadata(
     const ControlPlane& plane);
 
-// A new channel that shares nothing with others: keepalive 30 s/10 s, connect timeout 5 s, messages of
-// up to 200 MiB, no proxy from the environment.
+// A new channel that shares nothing with others: keepalive 30 s/10 s, connect timeout 5 s, messages
+// of up to 200 MiB, no proxy from the environment.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const ControlPlane& plane);
 absl::Status AddMetadata(const ControlPlane& plane, grpc::ClientContext& context);
 absl::Status FromGrpc(const grpc::Status& status);

@@ -1,6 +1,6 @@
-// A fresh key and the request to certify it, as a node proxy sends it: ECDSA P-256, empty subject, the
-// SPIFFE id as the only subject alternative name, critical because the subject is empty (RFC 5280,
-// section 4.2.1.6). Thread-safe.
+// A fresh key and the request to certify it, as a node proxy sends it: ECDSA P-256, empty subject,
+// the SPIFFE id as the only subject alternative name, critical because the subject is empty (RFC
+// 5280, section 4.2.1.6). Thread-safe.
 #pragma once
 
 #include <absl/status/statusor.h>

@@ -16,9 +16,10 @@ TEST(Identity, ReadsAndWritesTheUri) {
 TEST(Identity, RefusesAnythingButFiveNonEmptyParts) {
   for (const char* bad :
        {"", "spiffe://", "cluster.local/ns/a/sa/b", "SPIFFE://td/ns/a/sa/b", "https://td/ns/a/sa/b",
-        "spiffe://td/ns/a/sa", "spiffe://td/ns/a/sa/", "spiffe://td/ns//sa/b", "spiffe:///ns/a/sa/b",
-        "spiffe://td/ns/a/sa/b/", "spiffe://td/ns/a/sa/b/c", "spiffe://td/sa/a/ns/b",
-        "spiffe://td/NS/a/sa/b", "spiffe://td/ns/a b/sa/c", "spiffe://td/ns/a\n/sa/b"}) {
+        "spiffe://td/ns/a/sa", "spiffe://td/ns/a/sa/", "spiffe://td/ns//sa/b",
+        "spiffe:///ns/a/sa/b", "spiffe://td/ns/a/sa/b/", "spiffe://td/ns/a/sa/b/c",
+        "spiffe://td/sa/a/ns/b", "spiffe://td/NS/a/sa/b", "spiffe://td/ns/a b/sa/c",
+        "spiffe://td/ns/a\n/sa/b"}) {
     const auto id = Identity::Parse(bad);
     EXPECT_FALSE(id.ok()) << bad;
     EXPECT_EQ(id.status().code(), absl::StatusCode::kInvalidArgument) << bad;

@@ -1,9 +1,10 @@
-// A certificate authority inside the process, for tests: signs what it is asked, under a root of its
-// own, and can be told to fail or to lie. Thread-safe.
+// A certificate authority inside the process, for tests: signs what it is asked, under a root of
+// its own, and can be told to fail or to lie. Thread-safe.
 #pragma once
 
 #include <atomic>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,8 @@ class LocalAuthority : public CertificateAuthority {
  public:
   LocalAuthority();
 
-  absl::StatusOr<std::vector<std::string>> Sign(const Identity& identity, const std::string& csr_pem,
+  absl::StatusOr<std::vector<std::string>> Sign(const Identity& identity,
+                                                const std::string& csr_pem,
                                                 absl::Duration lifetime) override;
   // A key and a certificate in one step.
   absl::StatusOr<CertificateRef> Issue(const Identity& identity,
@@ -25,9 +27,9 @@ class LocalAuthority : public CertificateAuthority {
   const std::string& root_pem() const { return root_pem_; }
   std::string root_key_pem() const;
   int calls() const { return calls_; }
-  void FailWith(absl::Status status);          // OK: sign again
-  void IssueFor(const Identity& other);        // what the next answers are for, whatever is asked
-  void SetNow(absl::Time now);                 // notBefore of what is issued; default: the wall clock
+  void FailWith(absl::Status status);    // OK: sign again
+  void IssueFor(const Identity& other);  // what the next answers are for, whatever is asked
+  void SetNow(absl::Time now);           // notBefore of what is issued; default: the wall clock
 
  private:
   EvpKeyPtr key_;

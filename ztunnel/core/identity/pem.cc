@@ -64,7 +64,8 @@ absl::StatusOr<std::vector<X509Ptr>> ParseCertificates(std::string_view pem) {
     out.push_back(std::move(certificate));
   }
   const unsigned long error = ERR_peek_last_error();
-  const bool end = ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
+  const bool end =
+      ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
   if (!end) return OpensslError(fmt::format("certificate {} of PEM text", out.size() + 1));
   ERR_clear_error();
   if (out.empty()) return Invalid("PEM text has no certificate");

@@ -30,8 +30,8 @@ using BioPtr = std::unique_ptr<BIO, OpensslDelete<BIO_free_all>>;
 // "what: <OpenSSL's reason>"; empties the thread's error queue.
 absl::Status OpensslError(std::string_view what);
 
-// Every CERTIFICATE block, in order; text between blocks is ignored, as in bundles. At least one, and
-// at most 1000.
+// Every CERTIFICATE block, in order; text between blocks is ignored, as in bundles. At least one,
+// and at most 1000.
 absl::StatusOr<std::vector<X509Ptr>> ParseCertificates(std::string_view pem);
 // An unencrypted private key.
 absl::StatusOr<EvpKeyPtr> ParsePrivateKey(std::string_view pem);

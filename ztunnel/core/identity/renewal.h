@@ -7,8 +7,8 @@
 
 namespace mesh::identity {
 
-// At half of the lifetime; of what remains when that half is already over (a short certificate whose
-// start was dated back).
+// At half of the lifetime; of what remains when that half is already over (a short certificate
+// whose start was dated back).
 inline absl::Time RenewAt(absl::Time not_before, absl::Time not_after, absl::Time now) {
   const absl::Time half = not_before + (not_after - not_before) / 2;
   if (half > now) return half;

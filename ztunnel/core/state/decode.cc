@@ -54,7 +54,8 @@ absl::StatusOr<GatewayAddress> DecodeGateway(std::string_view field, const pb::G
       out.destination = NetworkAddress{in.address().network(), ip};
       break;
     }
-    case pb::GatewayAddress::DESTINATION_NOT_SET: return Invalid("{}.destination is unset", field);
+    case pb::GatewayAddress::DESTINATION_NOT_SET:
+      return Invalid("{}.destination is unset", field);
   }
   ASSIGN_OR_RETURN(out.hbone_port,
                    DecodePort(fmt::format("{}.hbone_mtls_port", field), in.hbone_mtls_port()));
@@ -63,11 +64,16 @@ absl::StatusOr<GatewayAddress> DecodeGateway(std::string_view field, const pb::G
 
 absl::Status DecodeTunnel(const pb::Workload& in, Workload& out) {
   switch (in.tunnel_protocol()) {
-    case pb::NONE: out.protocol = Protocol::kTcp; break;
-    case pb::HBONE: out.protocol = Protocol::kHbone; break;
+    case pb::NONE:
+      out.protocol = Protocol::kTcp;
+      break;
+    case pb::HBONE:
+      out.protocol = Protocol::kHbone;
+      break;
     case pb::LEGACY_ISTIO_MTLS:
       return Invalid("tunnel_protocol LEGACY_ISTIO_MTLS is not spoken by node proxies");
-    default: return UnknownEnum("tunnel_protocol", in.tunnel_protocol());
+    default:
+      return UnknownEnum("tunnel_protocol", in.tunnel_protocol());
   }
   if (in.has_waypoint()) {
     ASSIGN_OR_RETURN(out.waypoint, DecodeGateway("waypoint", in.waypoint()));
@@ -90,11 +96,20 @@ absl::Status DecodeTunnel(const pb::Workload& in, Workload& out) {
 
 absl::Status DecodeEnums(const pb::Workload& in, Workload& out) {
   switch (in.workload_type()) {
-    case pb::DEPLOYMENT: out.type = WorkloadType::kDeployment; break;
-    case pb::CRONJOB: out.type = WorkloadType::kCronJob; break;
-    case pb::POD: out.type = WorkloadType::kPod; break;
-    case pb::JOB: out.type = WorkloadType::kJob; break;
-    default: return UnknownEnum("workload_type", in.workload_type());
+    case pb::DEPLOYMENT:
+      out.type = WorkloadType::kDeployment;
+      break;
+    case pb::CRONJOB:
+      out.type = WorkloadType::kCronJob;
+      break;
+    case pb::POD:
+      out.type = WorkloadType::kPod;
+      break;
+    case pb::JOB:
+      out.type = WorkloadType::kJob;
+      break;
+    default:
+      return UnknownEnum("workload_type", in.workload_type());
   }
   if (!pb::WorkloadStatus_IsValid(in.status())) return UnknownEnum("status", in.status());
   out.status = in.status() == pb::HEALTHY ? Health::kHealthy : Health::kUnhealthy;
@@ -119,13 +134,20 @@ absl::Status DecodeServices(const pb::Workload& in, Workload& out) {
 
 absl::StatusOr<Scope> DecodeScope(pb::LoadBalancing::Scope scope) {
   switch (scope) {
-    case pb::LoadBalancing::REGION: return Scope::kRegion;
-    case pb::LoadBalancing::ZONE: return Scope::kZone;
-    case pb::LoadBalancing::SUBZONE: return Scope::kSubzone;
-    case pb::LoadBalancing::NODE: return Scope::kNode;
-    case pb::LoadBalancing::CLUSTER: return Scope::kCluster;
-    case pb::LoadBalancing::NETWORK: return Scope::kNetwork;
-    default: return UnknownEnum("load_balancing.routing_preference", scope);
+    case pb::LoadBalancing::REGION:
+      return Scope::kRegion;
+    case pb::LoadBalancing::ZONE:
+      return Scope::kZone;
+    case pb::LoadBalancing::SUBZONE:
+      return Scope::kSubzone;
+    case pb::LoadBalancing::NODE:
+      return Scope::kNode;
+    case pb::LoadBalancing::CLUSTER:
+      return Scope::kCluster;
+    case pb::LoadBalancing::NETWORK:
+      return Scope::kNetwork;
+    default:
+      return UnknownEnum("load_balancing.routing_preference", scope);
   }
 }
 
@@ -135,11 +157,20 @@ absl::Status DecodeLoadBalancing(const pb::LoadBalancing& in, Service& out) {
                      DecodeScope(static_cast<pb::LoadBalancing::Scope>(scope)));
   }
   switch (in.mode()) {
-    case pb::LoadBalancing::UNSPECIFIED_MODE: out.lb_mode = LbMode::kStandard; break;
-    case pb::LoadBalancing::STRICT: out.lb_mode = LbMode::kStrict; break;
-    case pb::LoadBalancing::FAILOVER: out.lb_mode = LbMode::kFailover; break;
-    case pb::LoadBalancing::PASSTHROUGH: out.lb_mode = LbMode::kPassthrough; break;
-    default: return UnknownEnum("load_balancing.mode", in.mode());
+    case pb::LoadBalancing::UNSPECIFIED_MODE:
+      out.lb_mode = LbMode::kStandard;
+      break;
+    case pb::LoadBalancing::STRICT:
+      out.lb_mode = LbMode::kStrict;
+      break;
+    case pb::LoadBalancing::FAILOVER:
+      out.lb_mode = LbMode::kFailover;
+      break;
+    case pb::LoadBalancing::PASSTHROUGH:
+      out.lb_mode = LbMode::kPassthrough;
+      break;
+    default:
+      return UnknownEnum("load_balancing.mode", in.mode());
   }
   if (!pb::LoadBalancing::HealthPolicy_IsValid(in.health_policy())) {
     return UnknownEnum("load_balancing.health_policy", in.health_policy());
@@ -176,11 +207,16 @@ absl::Status DecodeWaypoints(const pb::Service& in, Service& out) {
 
 absl::StatusOr<IpFamilies> DecodeFamilies(pb::IPFamilies in) {
   switch (in) {
-    case pb::AUTOMATIC: return IpFamilies::kAutomatic;
-    case pb::IPV4_ONLY: return IpFamilies::kV4Only;
-    case pb::IPV6_ONLY: return IpFamilies::kV6Only;
-    case pb::DUAL: return IpFamilies::kDual;
-    default: return UnknownEnum("ip_families", in);
+    case pb::AUTOMATIC:
+      return IpFamilies::kAutomatic;
+    case pb::IPV4_ONLY:
+      return IpFamilies::kV4Only;
+    case pb::IPV6_ONLY:
+      return IpFamilies::kV6Only;
+    case pb::DUAL:
+      return IpFamilies::kDual;
+    default:
+      return UnknownEnum("ip_families", in);
   }
 }
 

@@ -1,5 +1,5 @@
-// From the wire's messages to plain values. Everything that a lookup or a connection later relies on
-// is checked here, once. Errors are InvalidArgument and name the field and the value.
+// From the wire's messages to plain values. Everything that a lookup or a connection later relies
+// on is checked here, once. Errors are InvalidArgument and name the field and the value.
 #pragma once
 
 #include <absl/status/statusor.h>

@@ -104,7 +104,8 @@ MeshState::AddressHit MeshState::FindByHostname(const NamespacedHostname& name) 
   return {};
 }
 
-MeshState::AddressHit MeshState::FindByAddress(std::string_view network, const IpAddress& ip) const {
+MeshState::AddressHit MeshState::FindByAddress(std::string_view network,
+                                               const IpAddress& ip) const {
   if (WorkloadRef workload = FindWorkload(network, ip)) return workload;
   // No client asks here (a waypoint's address, say), so visibility does not count.
   if (const ServiceGroupRef* group = impl_->by_vip.Find(AddressKey{network, ip})) {
@@ -178,8 +179,7 @@ std::vector<std::pair<std::string, std::vector<Endpoint>>> MeshState::StagedEndp
     auto& [key, endpoints] = out.emplace_back(e->ns + "/" + e->hostname, e->endpoints);
     endpoints.insert(endpoints.end(), e->held_back.begin(), e->held_back.end());
   });
-  std::sort(out.begin(), out.end(),
-            [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   return out;
 }
 

@@ -1,7 +1,8 @@
 // The mesh as one immutable snapshot, and the store that makes the next one from deltas.
 //
-// MeshState is shared by workers and never changes; a connection keeps the one it began with. A delta
-// costs what it touches (O(log n) or O(n / 1024)), not the size of the mesh: snapshots share structure.
+// MeshState is shared by workers and never changes; a connection keeps the one it began with. A
+// delta costs what it touches (O(log n) or O(n / 1024)), not the size of the mesh: snapshots share
+// structure.
 #pragma once
 
 #include <absl/status/status.h>
@@ -45,7 +46,8 @@ class MeshState {
   // client's namespace, then canonical, then the first; CIDR VIPs only when no exact VIP is known.
   ServiceRef FindServiceByVip(std::string_view network, const IpAddress& vip,
                               std::string_view client_ns) const;
-  // By hostname alone, the same preference; `preferred_ns` breaks a tie after canonical (may be empty).
+  // By hostname alone, the same preference; `preferred_ns` breaks a tie after canonical (may be
+  // empty).
   ServiceRef FindServiceByHostname(std::string_view hostname, std::string_view client_ns,
                                    std::string_view preferred_ns = "") const;
   // "namespace/hostname": a service, else a workload of that namespace and hostname.
@@ -87,8 +89,10 @@ class StateStore {
 
   // A bad resource is refused alone (InvalidArgument that names the field) and changes nothing; the
   // version before it stays.
-  absl::Status UpsertAddress(const std::string& resource_name, const istio::workload::Address& address);
-  absl::Status UpsertPolicy(const std::string& resource_name, const istio::security::Authorization& a);
+  absl::Status UpsertAddress(const std::string& resource_name,
+                             const istio::workload::Address& address);
+  absl::Status UpsertPolicy(const std::string& resource_name,
+                            const istio::security::Authorization& a);
   // A workload uid, or namespace/hostname of a service. Unknown names are fine.
   void RemoveAddress(std::string_view resource_name);
   void RemovePolicy(std::string_view resource_name);

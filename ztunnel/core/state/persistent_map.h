@@ -1,10 +1,11 @@
-// A map whose copies share structure: copying costs nothing, one change costs the path from the root to
-// its leaf (a few nodes of at most 32 entries), whatever the size.
+// A map whose copies share structure: copying costs nothing, one change costs the path from the
+// root to its leaf (a few nodes of at most 32 entries), whatever the size.
 //
-// A hash array mapped trie, values beside children in each node. Nodes are stamped with the edit that
-// made them: within one edit they are changed in place, so that loading a whole mesh does not copy; a
-// node of an earlier edit may be seen by readers and is copied first. Freeze() ends an edit: copies
-// taken after it, and before the next change, never change. Readers of such copies need no lock.
+// A hash array mapped trie, values beside children in each node. Nodes are stamped with the edit
+// that made them: within one edit they are changed in place, so that loading a whole mesh does not
+// copy; a node of an earlier edit may be seen by readers and is copied first. Freeze() ends an
+// edit: copies taken after it, and before the next change, never change. Readers of such copies
+// need no lock.
 //
 // V is cheap to copy (shared_ptr) and carries its key. Traits: `static uint64_t Hash(const V&)`,
 // `static bool Same(const V&, const Key&)`, `Hash(const Key&)` for each key type looked up.

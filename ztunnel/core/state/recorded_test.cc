@@ -1,5 +1,5 @@
-// Every resource that the reference control plane was recorded to send is taken as it is: nothing that
-// the checks of decoding refuse is something that it says.
+// Every resource that the reference control plane was recorded to send is taken as it is: nothing
+// that the checks of decoding refuse is something that it says.
 #include <google/protobuf/struct.pb.h>
 #include <google/protobuf/util/json_util.h>
 #include <gtest/gtest.h>

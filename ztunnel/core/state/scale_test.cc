@@ -76,11 +76,13 @@ TEST(StateScale, LoadsAHundredThousandWorkloadsAndChangesOneCheaply) {
 
   start = Clock::now();
   for (int i = 0; i < kWorkloads; ++i) {
-    ASSERT_NE(state->FindWorkload("", IpAddress::V4(0x0a000000u + static_cast<uint32_t>(i))), nullptr);
+    ASSERT_NE(state->FindWorkload("", IpAddress::V4(0x0a000000u + static_cast<uint32_t>(i))),
+              nullptr);
   }
   const double lookup = Seconds(start) / kWorkloads;
-  std::printf("load %.2f s, %zu bytes a workload, one change published in %.1f us, lookup %.0f ns\n",
-              load, bytes / kWorkloads, change * 1e6, lookup * 1e9);
+  std::printf(
+      "load %.2f s, %zu bytes a workload, one change published in %.1f us, lookup %.0f ns\n", load,
+      bytes / kWorkloads, change * 1e6, lookup * 1e9);
   EXPECT_LT(load, 30);
   EXPECT_LT(change, 0.005);
 }

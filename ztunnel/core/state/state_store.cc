@@ -57,11 +57,10 @@ void AddService(T& table, const Key& key, const ServiceRef& s, const std::string
   if (const ServiceGroupRef* old = table.Find(key)) *group = **old;
   group->network = network;
   group->prefix = prefix;
-  const auto at = std::lower_bound(group->items.begin(), group->items.end(), s,
-                                   [](const ServiceRef& a, const ServiceRef& b) {
-                                     return std::tie(a->ns, a->hostname) <
-                                            std::tie(b->ns, b->hostname);
-                                   });
+  const auto at = std::lower_bound(
+      group->items.begin(), group->items.end(), s, [](const ServiceRef& a, const ServiceRef& b) {
+        return std::tie(a->ns, a->hostname) < std::tie(b->ns, b->hostname);
+      });
   group->items.insert(at, s);
   table.Put(key, ServiceGroupRef(std::move(group)));
 }
@@ -69,7 +68,8 @@ void AddService(T& table, const Key& key, const ServiceRef& s, const std::string
 IpPrefix Normalized(const IpPrefix& prefix) {
   std::array<uint8_t, 16> bytes = prefix.address.bytes16();
   const int keep = prefix.length + (prefix.address.IsV4() ? 96 : 0);
-  for (int bit = keep; bit < 128; ++bit) bytes[bit / 8] &= static_cast<uint8_t>(~(0x80 >> (bit % 8)));
+  for (int bit = keep; bit < 128; ++bit)
+    bytes[bit / 8] &= static_cast<uint8_t>(~(0x80 >> (bit % 8)));
   return {IpAddress::FromBytes16(bytes), prefix.length};
 }
 
@@ -104,8 +104,8 @@ class StateStore::Impl {
     RETURN_IF_ERROR(CheckName(name, key));
     RemovePolicy(key);
     changed_ = true;
-    tables_.policies.Put(std::string_view(key), std::make_shared<const PolicyEntry>(
-                                                    PolicyEntry{key, policy}));
+    tables_.policies.Put(std::string_view(key),
+                         std::make_shared<const PolicyEntry>(PolicyEntry{key, policy}));
     if (const auto ns = ScopeNamespace(*policy)) AddToScope(*ns, policy);
     return absl::OkStatus();
   }
@@ -132,8 +132,8 @@ class StateStore::Impl {
   MeshStateRef Publish() {
     if (!changed_ && published_) return published_;
     SortTouched();
-    published_ = std::make_shared<const MeshState>(
-        std::make_shared<const MeshState::Impl>(tables_), ++edit_);
+    published_ = std::make_shared<const MeshState>(std::make_shared<const MeshState::Impl>(tables_),
+                                                   ++edit_);
     tables_.workloads.Freeze();
     tables_.by_address.Freeze();
     tables_.by_pod.Freeze();
@@ -275,9 +275,12 @@ class StateStore::Impl {
   // Where a policy is found without being listed; none for those that workloads list.
   static std::optional<std::string> ScopeNamespace(const authz::Policy& policy) {
     switch (authz::ScopeOf(policy)) {
-      case authz::PolicyScope::kGlobal: return "";
-      case authz::PolicyScope::kNamespace: return authz::SourceOf(policy).namespace_();
-      case authz::PolicyScope::kWorkloadSelector: return std::nullopt;
+      case authz::PolicyScope::kGlobal:
+        return "";
+      case authz::PolicyScope::kNamespace:
+        return authz::SourceOf(policy).namespace_();
+      case authz::PolicyScope::kWorkloadSelector:
+        return std::nullopt;
     }
     return std::nullopt;
   }
@@ -286,10 +289,9 @@ class StateStore::Impl {
     auto group = std::make_shared<PolicyGroup>();
     if (const PolicyGroupRef* old = tables_.policies_of.Find(std::string_view(ns))) *group = **old;
     group->ns = ns;
-    const auto at = std::lower_bound(group->items.begin(), group->items.end(), policy,
-                                     [](const auto& a, const auto& b) {
-                                       return authz::KeyOf(*a) < authz::KeyOf(*b);
-                                     });
+    const auto at = std::lower_bound(
+        group->items.begin(), group->items.end(), policy,
+        [](const auto& a, const auto& b) { return authz::KeyOf(*a) < authz::KeyOf(*b); });
     group->items.insert(at, policy);
     tables_.policies_of.Put(std::string_view(ns), PolicyGroupRef(std::move(group)));
   }
@@ -316,7 +318,8 @@ absl::Status StateStore::UpsertAddress(const std::string& resource_name,
       return impl_->UpsertWorkload(resource_name, address.workload());
     case istio::workload::Address::kService:
       return impl_->UpsertService(resource_name, address.service());
-    case istio::workload::Address::TYPE_NOT_SET: break;
+    case istio::workload::Address::TYPE_NOT_SET:
+      break;
   }
   return Invalid("address is neither a workload nor a service");
 }
@@ -329,7 +332,9 @@ absl::Status StateStore::UpsertPolicy(const std::string& resource_name,
 void StateStore::RemoveAddress(std::string_view resource_name) {
   impl_->RemoveAddress(resource_name);
 }
-void StateStore::RemovePolicy(std::string_view resource_name) { impl_->RemovePolicy(resource_name); }
+void StateStore::RemovePolicy(std::string_view resource_name) {
+  impl_->RemovePolicy(resource_name);
+}
 MeshStateRef StateStore::Publish() { return impl_->Publish(); }
 
 }  // namespace mesh::state

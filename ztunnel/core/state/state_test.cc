@@ -53,7 +53,8 @@ class State : public ::testing::Test {
     const absl::Status s = store_.UpsertAddress("", a);
     ASSERT_TRUE(s.ok()) << s;
   }
-  std::vector<std::string> EndpointsOf(const MeshStateRef& state, const char* ns, const char* host) {
+  std::vector<std::string> EndpointsOf(const MeshStateRef& state, const char* ns,
+                                       const char* host) {
     std::vector<std::string> out;
     const ServiceRef service = state->FindService(ns, host);
     if (!service) return {"no such service"};
@@ -171,7 +172,9 @@ TEST_F(State, VipOfSeveralServicesPrefersTheClientsNamespaceThenCanonical) {
   secret.mutable_service()->set_visibility(pb::Service::NAMESPACE);
   Put(secret);
   const auto state = store_.Publish();
-  const auto pick = [&](const char* ns) { return state->FindServiceByVip("", Ip("10.96.0.1"), ns)->ns; };
+  const auto pick = [&](const char* ns) {
+    return state->FindServiceByVip("", Ip("10.96.0.1"), ns)->ns;
+  };
   EXPECT_EQ(pick("a"), "a");
   EXPECT_EQ(pick("b"), "b");
   EXPECT_EQ(pick("c"), "c");
@@ -272,11 +275,13 @@ TEST_F(State, RefusesABadResourceAloneAndKeepsTheVersionBefore) {
   refuse([](auto& w) { w.add_addresses("abc"); }, "addresses");
   refuse([](auto& w) { w.clear_uid(); }, "uid");
   refuse([](auto& w) { w.set_tunnel_protocol(pb::LEGACY_ISTIO_MTLS); }, "LEGACY_ISTIO_MTLS");
-  refuse([](auto& w) { w.set_tunnel_protocol(static_cast<pb::TunnelProtocol>(7)); }, "tunnel_protocol");
+  refuse([](auto& w) { w.set_tunnel_protocol(static_cast<pb::TunnelProtocol>(7)); },
+         "tunnel_protocol");
   refuse([](auto& w) { w.set_status(static_cast<pb::WorkloadStatus>(7)); }, "status");
   refuse([](auto& w) { (*w.mutable_services())["nohost"]; }, "nohost");
   refuse([](auto& w) { w.mutable_waypoint(); }, "waypoint.destination");
-  refuse([](auto& w) { w.mutable_application_tunnel()->set_port(70000); }, "application_tunnel.port");
+  refuse([](auto& w) { w.mutable_application_tunnel()->set_port(70000); },
+         "application_tunnel.port");
   EXPECT_NE(store_.Publish()->FindWorkload("", Ip("10.0.0.1")), nullptr);
 
   pb::Address service = Svc("shop", "web.shop");

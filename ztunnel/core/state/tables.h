@@ -86,7 +86,9 @@ template <typename V, typename Key, Key (*KeyOf)(const V&)>
 using Table = PersistentMap<V, KeyedBy<V, Key, KeyOf>>;
 
 inline std::string_view UidOf(const WorkloadRef& w) { return w->uid; }
-inline AddressKey AddressOf(const WorkloadGroupRef& g) { return {g->items.front()->network, g->ip}; }
+inline AddressKey AddressOf(const WorkloadGroupRef& g) {
+  return {g->items.front()->network, g->ip};
+}
 inline PairKey PodOf(const WorkloadGroupRef& g) {
   return {g->items.front()->ns, g->items.front()->name};
 }

@@ -56,7 +56,8 @@ struct ApplicationTunnel {
   uint16_t port = 0;  // 0: the target port
 };
 
-using PortMap = std::map<uint16_t, uint16_t>;  // service port -> target port; 0: named, per endpoint
+using PortMap =
+    std::map<uint16_t, uint16_t>;  // service port -> target port; 0: named, per endpoint
 
 struct Workload {
   std::string uid;

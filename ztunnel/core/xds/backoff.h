@@ -1,5 +1,5 @@
-// How long to wait before the next connection to the control plane: 10 ms, doubling to 15 s; back to
-// 10 ms after a stream that ended for a reason that says nothing against the server.
+// How long to wait before the next connection to the control plane: 10 ms, doubling to 15 s; back
+// to 10 ms after a stream that ended for a reason that says nothing against the server.
 #pragma once
 
 #include <absl/status/status.h>
@@ -17,16 +17,18 @@ inline bool EndsPolitely(const absl::Status& status) {
     case absl::StatusCode::kOk:
     case absl::StatusCode::kUnknown:
     case absl::StatusCode::kCancelled:
-    case absl::StatusCode::kDeadlineExceeded: return true;
+    case absl::StatusCode::kDeadlineExceeded:
+      return true;
     case absl::StatusCode::kUnavailable: {
       const std::string_view text = MessageOf(status);
-      for (const char* known : {"transport is closing", "received prior goaway", "GOAWAY received",
-                                "Socket closed"}) {
+      for (const char* known :
+           {"transport is closing", "received prior goaway", "GOAWAY received", "Socket closed"}) {
         if (text.find(known) != std::string_view::npos) return true;
       }
       return false;
     }
-    default: return false;
+    default:
+      return false;
   }
 }
 

@@ -106,8 +106,8 @@ void DeltaClient::Apply(Type& type, Response& response, Outcome& outcome, std::s
   }
 }
 
-// The first response of a stream holds all that the server was not told of. What it does not name is
-// gone: the server cannot say so of a name that it never heard.
+// The first response of a stream holds all that the server was not told of. What it does not name
+// is gone: the server cannot say so of a name that it never heard.
 void DeltaClient::ForgetUnheard(Type& type, Outcome& outcome) {
   if (!type.wildcard) return;
   for (auto it = type.held.begin(); it != type.held.end();) {
@@ -167,7 +167,7 @@ bool DeltaClient::Ready() const {
 }
 
 size_t DeltaClient::held(std::string_view type_url) const {
-  return type_url == addresses_.url ? addresses_.held.size()
+  return type_url == addresses_.url  ? addresses_.held.size()
          : type_url == policies_.url ? policies_.held.size()
                                      : 0;
 }

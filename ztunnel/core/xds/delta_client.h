@@ -1,9 +1,9 @@
-// Delta xDS, client side, as a state machine without I/O: responses in, requests and applied resources
-// out.
+// Delta xDS, client side, as a state machine without I/O: responses in, requests and applied
+// resources out.
 //
-// Order for one stream: Open, then OnResponse and Demand as they come, then Close; then Open again. What
-// was learned stays between streams and is told to the server by name and version, so that only changes
-// come back. Owner: XdsClient. Thread: the one that owns the StateStore behind `sink`.
+// Order for one stream: Open, then OnResponse and Demand as they come, then Close; then Open again.
+// What was learned stays between streams and is told to the server by name and version, so that
+// only changes come back. Owner: XdsClient. Thread: the one that owns the StateStore behind `sink`.
 #pragma once
 
 #include <absl/status/status.h>
@@ -59,8 +59,8 @@ class DeltaClient {
     Response accepted;                 // the response without what was refused
     size_t rejected = 0;
   };
-  // Applies the good part, which moves into the outcome. A type that was never asked for has no effect
-  // and no reply.
+  // Applies the good part, which moves into the outcome. A type that was never asked for has no
+  // effect and no reply.
   Outcome OnResponse(Response& response);
 
   enum class Demanded { kAnswered, kPending, kAsk };
@@ -84,8 +84,8 @@ class DeltaClient {
   struct Type {
     std::string_view url;
     bool wildcard = true;
-    bool answered = false;        // ever
-    bool answered_here = false;   // on this stream
+    bool answered = false;       // ever
+    bool answered_here = false;  // on this stream
     StringMap<Held> held;
   };
 
@@ -100,7 +100,7 @@ class DeltaClient {
   Type addresses_;
   Type policies_;
   bool open_ = false;
-  StringMap<bool> demanded_;         // name -> answered
+  StringMap<bool> demanded_;  // name -> answered
   std::deque<std::string> demand_order_;
 };
 

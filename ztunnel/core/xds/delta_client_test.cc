@@ -52,11 +52,12 @@ class Delta : public ::testing::Test {
     return {v.begin(), v.end()};
   }
   FakeSink sink_;
-  DeltaClient client_{{.node = [] {
-                         Node n;
-                         n.set_id("me");
-                         return n;
-                       }()},
+  DeltaClient client_{{.node =
+                           [] {
+                             Node n;
+                             n.set_id("me");
+                             return n;
+                           }()},
                       sink_};
 };
 
@@ -87,8 +88,7 @@ TEST_F(Delta, AcksCarryTypeAndNonceAndNothingElse) {
 TEST_F(Delta, NacksNameWhatWasRefusedAndTheRestApplies) {
   client_.Open();
   sink_.bad = {"bad", "worse"};
-  const auto outcome =
-      Give(Answer(kAddressType, "n1", {{"a", "1"}, {"bad", "1"}, {"worse", "1"}}));
+  const auto outcome = Give(Answer(kAddressType, "n1", {{"a", "1"}, {"bad", "1"}, {"worse", "1"}}));
   EXPECT_EQ(outcome.reply->response_nonce(), "n1");
   EXPECT_EQ(outcome.reply->error_detail().message(), "bad: field is bad; worse: field is bad");
   EXPECT_EQ(outcome.rejected, 2u);

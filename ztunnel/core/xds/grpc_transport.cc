@@ -23,7 +23,8 @@ struct Link {
 
 class GrpcStream final : public Stream, public grpc::ClientBidiReactor<Request, Response> {
  public:
-  GrpcStream(base::EventLoop& loop, StreamListener& listener, std::shared_ptr<grpc::Channel> channel)
+  GrpcStream(base::EventLoop& loop, StreamListener& listener,
+             std::shared_ptr<grpc::Channel> channel)
       : loop_(loop),
         listener_(listener),
         channel_(std::move(channel)),

@@ -34,7 +34,7 @@ absl::Status WriteAll(int fd, std::string_view data, const std::string& path) {
 
 absl::StatusOr<std::string> ReadAll(const std::string& path, uint64_t max_bytes) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  struct stat info {};
+  struct stat info{};
   if (!fd || ::fstat(fd.get(), &info) != 0) return Errno(errno, "read {}", path);
   if (static_cast<uint64_t>(info.st_size) > 2 * max_bytes) return Invalid("{} is too large", path);
   std::string out(static_cast<size_t>(info.st_size), '\0');

@@ -1,10 +1,11 @@
-// The last good configuration on disk, so that a node proxy which restarts while the control plane is
-// away still knows its mesh.
+// The last good configuration on disk, so that a node proxy which restarts while the control plane
+// is away still knows its mesh.
 //
 // A journal: each accepted response is appended, so a change costs its own size; when the file has
-// doubled it is written anew and renamed into place. Each frame carries a checksum: a torn tail is cut
-// off, not believed. Owner: XdsClient. Thread: its loop. Not more than `max_bytes` on disk (twice that
-// while it is rewritten): beyond, the copy is removed and not written again in this run.
+// doubled it is written anew and renamed into place. Each frame carries a checksum: a torn tail is
+// cut off, not believed. Owner: XdsClient. Thread: its loop. Not more than `max_bytes` on disk
+// (twice that while it is rewritten): beyond, the copy is removed and not written again in this
+// run.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -26,11 +27,11 @@ class Journal {
       : path_(std::move(path)), max_bytes_(max_bytes) {}
 
   bool enabled() const { return !path_.empty(); }
-  // One response a type, each resource in its last version. NotFound when there is no copy. Appends go
-  // on in this file then.
+  // One response a type, each resource in its last version. NotFound when there is no copy. Appends
+  // go on in this file then.
   absl::StatusOr<std::vector<Response>> Load();
-  // Before the first Load or Begin, Append does nothing. Begin starts a copy from nothing beside the old
-  // one; Commit puts it into its place.
+  // Before the first Load or Begin, Append does nothing. Begin starts a copy from nothing beside
+  // the old one; Commit puts it into its place.
   absl::Status Begin();
   absl::Status Commit();
   absl::Status Append(const Response& accepted);
@@ -44,8 +45,8 @@ class Journal {
   std::string path_;
   const uint64_t max_bytes_;
   UniqueFd file_;
-  bool pending_ = false;       // file_ is at NewPath()
-  uint64_t bytes_ = 0;         // of file_
+  bool pending_ = false;  // file_ is at NewPath()
+  uint64_t bytes_ = 0;    // of file_
   uint64_t compact_at_ = 0;
 };
 

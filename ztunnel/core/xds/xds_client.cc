@@ -82,10 +82,10 @@ void XdsClient::OnClosed(const absl::Status& status) {
   stream_.reset();
   delta_.Close();
   counters_.connected = false;
-  const Termination why = status.ok()             ? Termination::kComplete
-                          : EndsPolitely(status)  ? Termination::kReconnect
-                          : served_               ? Termination::kError
-                                                  : Termination::kConnectionError;
+  const Termination why = status.ok()            ? Termination::kComplete
+                          : EndsPolitely(status) ? Termination::kReconnect
+                          : served_              ? Termination::kError
+                                                 : Termination::kConnectionError;
   ++counters_.terminations[static_cast<size_t>(why)];
   const absl::Duration delay = backoff_.Next(status, served_);
   const bool news = !std::exchange(complained_, true);

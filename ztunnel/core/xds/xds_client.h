@@ -1,10 +1,10 @@
 // Discovery: keeps a StateStore equal to what the control plane says, over delta-ADS.
 //
-// Owner: main. Thread: the loop's, which also owns the store; DemandAddress and the getters of counters
-// may be called from any thread. After each response that changed something `on_publish` gets the next
-// snapshot. A control plane that is away changes nothing: the last state stays in force, the client
-// connects again with back-off and tells what it holds. A bad resource is refused by name, the rest of
-// its response applies.
+// Owner: main. Thread: the loop's, which also owns the store; DemandAddress and the getters of
+// counters may be called from any thread. After each response that changed something `on_publish`
+// gets the next snapshot. A control plane that is away changes nothing: the last state stays in
+// force, the client connects again with back-off and tells what it holds. A bad resource is refused
+// by name, the rest of its response applies.
 #pragma once
 
 #include <absl/time/time.h>
@@ -34,21 +34,21 @@ inline constexpr std::array<const char*, 4> kTerminationLabels = {"ConnectionErr
 struct XdsCounters {
   struct Type {
     std::string_view url;
-    std::atomic<uint64_t> messages{0};   // istio_xds_message_total{url}
-    std::atomic<uint64_t> bytes{0};      // istio_xds_message_bytes_total{url}
-    std::atomic<uint64_t> rejected{0};   // resources
+    std::atomic<uint64_t> messages{0};  // istio_xds_message_total{url}
+    std::atomic<uint64_t> bytes{0};     // istio_xds_message_bytes_total{url}
+    std::atomic<uint64_t> rejected{0};  // resources
   };
   std::array<Type, 2> types;
   std::array<std::atomic<uint64_t>, 4> terminations{};  // by Termination
-  std::atomic<bool> connected{false};  // the stream has answered
+  std::atomic<bool> connected{false};                   // the stream has answered
 };
 
 class XdsClient : public StreamListener {
  public:
   struct Options {
     Node node;
-    bool on_demand = false;   // XDS_ON_DEMAND
-    std::string copy_path;    // last good configuration; empty: none is kept
+    bool on_demand = false;  // XDS_ON_DEMAND
+    std::string copy_path;   // last good configuration; empty: none is kept
     // How long a starting proxy waits for the control plane before it takes the copy.
     absl::Duration copy_after = absl::Seconds(5);
     absl::Duration demand_timeout = absl::Seconds(5);
@@ -60,13 +60,14 @@ class XdsClient : public StreamListener {
   ~XdsClient() override;  // on the loop's thread, or after the loop ended
 
   void Start();
-  // Calls `ready` once, at once or when every wildcard type was first answered (or taken from the copy).
+  // Calls `ready` once, at once or when every wildcard type was first answered (or taken from the
+  // copy).
   void WhenReady(std::function<void()> ready);
   bool ready() const { return ready_; }
 
-  // On demand only (else `done` comes at once): asks for "network/ip", "namespace/hostname" or a uid,
-  // then posts `done` to `loop` when the control plane has answered, with or without it, or after
-  // demand_timeout. Any thread; the snapshot with the answer is published before.
+  // On demand only (else `done` comes at once): asks for "network/ip", "namespace/hostname" or a
+  // uid, then posts `done` to `loop` when the control plane has answered, with or without it, or
+  // after demand_timeout. Any thread; the snapshot with the answer is published before.
   void DemandAddress(std::string name, base::EventLoop& loop, std::function<void()> done);
 
   const XdsCounters& counters() const { return counters_; }
@@ -81,7 +82,8 @@ class XdsClient : public StreamListener {
     std::function<void()> done;
     uint64_t id;
   };
-  static constexpr size_t kMaxWaiters = 65'536;  // beyond, a demand is answered at once with nothing
+  static constexpr size_t kMaxWaiters =
+      65'536;  // beyond, a demand is answered at once with nothing
 
   void Connect();
   void ScheduleConnect(absl::Duration delay);
@@ -105,8 +107,8 @@ class XdsClient : public StreamListener {
   bool journal_complete_ = false;
   Backoff backoff_;
   std::unique_ptr<Stream> stream_;
-  bool served_ = false;          // this stream has answered
-  bool complained_ = false;      // about the present outage
+  bool served_ = false;      // this stream has answered
+  bool complained_ = false;  // about the present outage
   base::EventLoop::TimerId connect_timer_ = 0;
   base::EventLoop::TimerId copy_timer_ = 0;
   std::atomic<bool> ready_{false};

@@ -107,12 +107,11 @@ class XdsClientTest : public ::testing::Test {
     plane.alt_hostname = "authority.local";
     loop_ = std::make_unique<base::EventLoop>();
     store_ = std::make_unique<state::StateStore>();
-    client_ = std::make_unique<XdsClient>(
-        *loop_, *store_, MakeGrpcTransport(*loop_, plane), std::move(options),
-        [this](state::MeshStateRef state) {
-          std::lock_guard lock(mutex_);
-          state_ = std::move(state);
-        });
+    client_ = std::make_unique<XdsClient>(*loop_, *store_, MakeGrpcTransport(*loop_, plane),
+                                          std::move(options), [this](state::MeshStateRef state) {
+                                            std::lock_guard lock(mutex_);
+                                            state_ = std::move(state);
+                                          });
     client_->Start();
     runner_ = std::thread([this] { loop_->Run(); });
   }
@@ -191,7 +190,8 @@ TEST_F(XdsClientTest, SurvivesAServerThatGoesAndComesBack) {
   EXPECT_NE(State()->FindWorkloadByUid("Kubernetes//Pod/shop/a"), nullptr);
   service_.pods = {Pod("b", "1")};
   Serve();
-  EXPECT_TRUE(Soon([&] { return State()->FindWorkloadByUid("Kubernetes//Pod/shop/b") != nullptr; }));
+  EXPECT_TRUE(
+      Soon([&] { return State()->FindWorkloadByUid("Kubernetes//Pod/shop/b") != nullptr; }));
 }
 
 TEST_F(XdsClientTest, StartsFromTheCopyOnlyWhenNobodyAnswers) {
@@ -229,8 +229,10 @@ TEST(NodeMetadata, IsWhatTheControlPlaneReads) {
   info.pod_name = "ztunnel-n1";
   info.pod_namespace = "istio-system";
   info.node_name = "n1";
-  info.environment = {{"ISTIO_META_NETWORK", "net"}, {"ISTIO_METAJSON_X", "{\"a\": 1}"},
-                      {"ISTIO_METAJSON_BAD", "{"},   {"OTHER", "x"}};
+  info.environment = {{"ISTIO_META_NETWORK", "net"},
+                      {"ISTIO_METAJSON_X", "{\"a\": 1}"},
+                      {"ISTIO_METAJSON_BAD", "{"},
+                      {"OTHER", "x"}};
   const Node node = MakeNode(info);
   EXPECT_EQ(node.id(), "ztunnel~1.1.1.1~ztunnel-n1.istio-system~istio-system.svc.cluster.local");
   const auto& fields = node.metadata().fields();

@@ -2,6 +2,7 @@
 
 #include <httplib.h>
 
+#include <chrono>
 #include <thread>
 
 #include "ztunnel/base/ip.h"
@@ -61,6 +62,10 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string&
         // Nothing to tell: the socket is gone and requests are refused.
       }
     });
+    // stop() means nothing to a server that does not run yet.
+    for (int i = 0; i < 1000 && !server.is_running(); ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
     return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
   } catch (const std::exception& error) {
     return Internal("HTTP server on {}: {}", address, error.what());

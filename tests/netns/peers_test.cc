@@ -168,7 +168,9 @@ TEST_F(Peers, OurOutboundReachesAnEndThatNghttpxTerminates) {
   })) << got.err
       << nghttpx.Stop().out << mesh_->ZtunnelLog("node-1");
   EXPECT_NE(got.out.find("\"service\":\"foreign\""), std::string::npos) << got.out;
-  EXPECT_FALSE(Lines(mesh_->ZtunnelLog("node-1"), {"dst.addr=" + ip + ":15008"}).empty());
+  EXPECT_TRUE(Eventually([&] {
+    return !Lines(mesh_->ZtunnelLog("node-1"), {"dst.addr=" + ip + ":15008", "info"}).empty();
+  }));
 }
 
 }  // namespace

@@ -74,7 +74,8 @@ absl::StatusOr<std::vector<std::string>> LocalAuthority::Sign(const Identity& id
   const X509Ptr leaf(X509_new());
   X509_set_version(leaf.get(), X509_VERSION_3);
   SetRandomSerial(leaf.get());
-  // A second back: verifiers read a coarser clock than we do, which may still be in the second before.
+  // A second back: verifiers read a coarser clock than we do, which may still be in the second
+  // before.
   const absl::Time now = now_.value_or(absl::Now() - absl::Seconds(1));
   SetTimes(leaf.get(), now, now + lifetime);
   X509_set_issuer_name(leaf.get(), X509_get_subject_name(root_.get()));

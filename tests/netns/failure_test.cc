@@ -3,7 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "tests/support/local_mesh.h"
+#include "tests/support/mesh_test.h"
 
 namespace mesh::test {
 namespace {
@@ -57,24 +57,14 @@ metadata: {name: default, namespace: shop}
 spec: {mtls: {mode: STRICT}}
 )";
 
-class Failure : public testing::Test {
+class Failure : public MeshTest {
  protected:
   static void SetUpTestSuite() {
-    if (::geteuid() != 0) return;
-    mesh_ = new LocalMesh("failure", {.nodes = 2, .up_flags = {}});
-    if (!mesh_->problem().empty()) return;
+    if (!Up("failure")) return;
     const Outcome applied = mesh_->Apply(kManifests);
     ASSERT_EQ(applied.code, 0) << applied.out << applied.err;
     ASSERT_TRUE(mesh_->WaitReady({"shop/client", "shop/server", "outside/stranger"}));
     ASSERT_TRUE(Eventually([] { return Get().code == 0; }));
-  }
-  static void TearDownTestSuite() {
-    delete mesh_;
-    mesh_ = nullptr;
-  }
-  void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "SKIPPED: needs root";
-    ASSERT_EQ(mesh_->problem(), "");
   }
 
   static Outcome Get() {
@@ -97,10 +87,7 @@ class Failure : public testing::Test {
     })) << process
         << " did not come back";
   }
-
-  static LocalMesh* mesh_;
 };
-LocalMesh* Failure::mesh_ = nullptr;
 
 TEST_F(Failure, ZtunnelAwayMeansRefusedNeverPlainText) {
   // Stopped, not killed: the supervisor would have another one up before we looked.

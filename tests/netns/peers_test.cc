@@ -5,7 +5,7 @@
 
 #include <fstream>
 
-#include "tests/support/local_mesh.h"
+#include "tests/support/mesh_test.h"
 
 namespace mesh::test {
 namespace {
@@ -80,12 +80,10 @@ l = socket.create_server(('127.0.0.1', 8118))
 while True: threading.Thread(target=serve, args=(l.accept()[0],), daemon=True).start()
 )";
 
-class Peers : public testing::Test {
+class Peers : public MeshTest {
  protected:
   static void SetUpTestSuite() {
-    if (::geteuid() != 0) return;
-    mesh_ = new LocalMesh("peers", {.nodes = 2, .up_flags = {}});
-    if (!mesh_->problem().empty()) return;
+    if (!Up("peers")) return;
     const Outcome applied = mesh_->Apply(kManifests);
     ASSERT_EQ(applied.code, 0) << applied.out << applied.err;
     ASSERT_TRUE(mesh_->WaitReady({"shop/client", "shop/server", "outside/foreign"}));
@@ -108,14 +106,6 @@ class Peers : public testing::Test {
              mesh_->root() + "/pki/root-cert.pem root.pem"});
     ASSERT_EQ(made.code, 0) << made.err;
   }
-  static void TearDownTestSuite() {
-    delete mesh_;
-    mesh_ = nullptr;
-  }
-  void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "SKIPPED: needs root";
-    ASSERT_EQ(mesh_->problem(), "");
-  }
   static Outcome Curl8(std::vector<std::string> more) {
     std::vector<std::string> argv = {
         MESH_PEERS_DIR "/curl", "-sS", "-m", "8", "--proxytunnel", "--proxy-http2",
@@ -124,10 +114,8 @@ class Peers : public testing::Test {
     return mesh_->Exec("outside/foreign", argv);
   }
 
-  static LocalMesh* mesh_;
   static std::string dir_;
 };
-LocalMesh* Peers::mesh_ = nullptr;
 std::string Peers::dir_;
 
 TEST_F(Peers, CurlWithAMeshCertificateFetchesThroughOurInbound) {

@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "tests/support/local_mesh.h"
+#include "tests/support/mesh_test.h"
 
 namespace mesh::test {
 namespace {
@@ -81,12 +81,10 @@ std::string ServerPod(const std::string& ns, const std::string& name, const std:
 const std::string kClientId = "spiffe://cluster.local/ns/shop/sa/client";
 const std::string kServerId = "spiffe://cluster.local/ns/shop/sa/server";
 
-class Traffic : public testing::Test {
+class Traffic : public MeshTest {
  protected:
   static void SetUpTestSuite() {
-    if (::geteuid() != 0) return;
-    mesh_ = new LocalMesh("traffic", {.nodes = 2, .up_flags = {}});
-    if (!mesh_->problem().empty()) return;
+    if (!Up("traffic")) return;
     const Outcome applied = mesh_->Apply(
         std::string(kManifests) + ClientPod("shop", "client", "node-1") +
         ServerPod("shop", "near", "node-1") + ServerPod("shop", "far", "node-2") +
@@ -97,14 +95,6 @@ class Traffic : public testing::Test {
         << mesh_->Meshctl({"status"}).out;
     // The first certificates and pushes are part of start-up, not of the tests below.
     ASSERT_TRUE(Eventually([] { return Get("shop/client", "http://far/").code == 0; }));
-  }
-  static void TearDownTestSuite() {
-    delete mesh_;
-    mesh_ = nullptr;
-  }
-  void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "SKIPPED: needs root";
-    ASSERT_EQ(mesh_->problem(), "");
   }
   void TearDown() override {
     if (!applied_.empty()) EXPECT_EQ(mesh_->Delete(applied_).code, 0);
@@ -134,10 +124,8 @@ class Traffic : public testing::Test {
     return family == 6 ? "[" + ip + "]" : ip;
   }
 
-  static LocalMesh* mesh_;
   std::string applied_;
 };
-LocalMesh* Traffic::mesh_ = nullptr;
 
 TEST_F(Traffic, CrossNodeCapturedToCapturedByServiceName) {
   const Outcome got = Get("shop/client", "http://far/");

@@ -113,10 +113,18 @@ static __always_inline bool is_tcp_or_udp(struct bpf_sock_addr *ctx)
 	       (ctx->type == SOCK_DGRAM && ctx->protocol == IPPROTO_UDP);
 }
 
-SEC("cgroup/connect4")
-int mesh_connect4(struct bpf_sock_addr *ctx)
+static __always_inline void set_user(struct bpf_sock_addr *ctx, const struct outbound *to, bool v4)
 {
-	struct mesh_addr asked = addr_from_v4(ctx->user_ip4);
+	if (v4)
+		set_user4(ctx, &to->addr, to->port);
+	else
+		set_user6(ctx, &to->addr, to->port);
+}
+
+/* The first two fail closed, for a destination that cannot be remembered must not be reached past
+ * the daemon. `v4` is the hook's family, a constant in each. */
+static __always_inline int on_connect(struct bpf_sock_addr *ctx, struct mesh_addr asked, bool v4)
+{
 	struct outbound out = {.addr = asked, .port = user_port(ctx)};
 	enum verdict verdict = LEAVE;
 
@@ -129,71 +137,52 @@ int mesh_connect4(struct bpf_sock_addr *ctx)
 	if (verdict == LEAVE)
 		return 1;
 	if (out.udp)
-		remember_dns(ctx, &out, &asked, own_port(ctx, true));
-	set_user4(ctx, &out.addr, out.port);
+		remember_dns(ctx, &out, &asked, own_port(ctx, v4));
+	set_user(ctx, &out, v4);
 	return 1;
+}
+
+/* A question without connect: the port is bound by now. */
+static __always_inline int on_sendmsg(struct bpf_sock_addr *ctx, struct mesh_addr asked, bool v4)
+{
+	struct outbound out = {.addr = asked, .port = user_port(ctx), .udp = true};
+	struct bpf_sock *sk = ctx->sk;
+	enum verdict verdict = LEAVE;
+
+	if (out.port != DNS_PORT || !sk)
+		return 1;
+	out.netns_cookie = bpf_get_netns_cookie(ctx);
+	if (!take_outbound(ctx, &out, &verdict))
+		return 0;
+	if (verdict == LEAVE)
+		return 1;
+	remember_dns(ctx, &out, &asked, sk->src_port);
+	set_user(ctx, &out, v4);
+	return 1;
+}
+
+SEC("cgroup/connect4")
+int mesh_connect4(struct bpf_sock_addr *ctx)
+{
+	return on_connect(ctx, addr_from_v4(ctx->user_ip4), true);
 }
 
 SEC("cgroup/connect6")
 int mesh_connect6(struct bpf_sock_addr *ctx)
 {
-	struct mesh_addr asked = user_addr6(ctx);
-	struct outbound out = {.addr = asked, .port = user_port(ctx)};
-	enum verdict verdict = LEAVE;
-
-	if (!is_tcp_or_udp(ctx))
-		return 1;
-	out.netns_cookie = bpf_get_netns_cookie(ctx);
-	out.udp = ctx->protocol == IPPROTO_UDP;
-	if (!take_outbound(ctx, &out, &verdict))
-		return 0;
-	if (verdict == LEAVE)
-		return 1;
-	if (out.udp)
-		remember_dns(ctx, &out, &asked, own_port(ctx, false));
-	set_user6(ctx, &out.addr, out.port);
-	return 1;
+	return on_connect(ctx, user_addr6(ctx), false);
 }
 
-/* A question without connect: the port is bound by now. Fails closed like connect. */
 SEC("cgroup/sendmsg4")
 int mesh_sendmsg4(struct bpf_sock_addr *ctx)
 {
-	struct mesh_addr asked = addr_from_v4(ctx->user_ip4);
-	struct outbound out = {.addr = asked, .port = user_port(ctx), .udp = true};
-	struct bpf_sock *sk = ctx->sk;
-	enum verdict verdict = LEAVE;
-
-	if (out.port != DNS_PORT || !sk)
-		return 1;
-	out.netns_cookie = bpf_get_netns_cookie(ctx);
-	if (!take_outbound(ctx, &out, &verdict))
-		return 0;
-	if (verdict == LEAVE)
-		return 1;
-	remember_dns(ctx, &out, &asked, sk->src_port);
-	set_user4(ctx, &out.addr, out.port);
-	return 1;
+	return on_sendmsg(ctx, addr_from_v4(ctx->user_ip4), true);
 }
 
 SEC("cgroup/sendmsg6")
 int mesh_sendmsg6(struct bpf_sock_addr *ctx)
 {
-	struct mesh_addr asked = user_addr6(ctx);
-	struct outbound out = {.addr = asked, .port = user_port(ctx), .udp = true};
-	struct bpf_sock *sk = ctx->sk;
-	enum verdict verdict = LEAVE;
-
-	if (out.port != DNS_PORT || !sk)
-		return 1;
-	out.netns_cookie = bpf_get_netns_cookie(ctx);
-	if (!take_outbound(ctx, &out, &verdict))
-		return 0;
-	if (verdict == LEAVE)
-		return 1;
-	remember_dns(ctx, &out, &asked, sk->src_port);
-	set_user6(ctx, &out.addr, out.port);
-	return 1;
+	return on_sendmsg(ctx, user_addr6(ctx), false);
 }
 
 /* The four below change what an application sees, never where bytes go, so they fail open. A kernel

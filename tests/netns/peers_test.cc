@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "tests/support/mesh_test.h"
@@ -82,8 +83,13 @@ while True: threading.Thread(target=serve, args=(l.accept()[0],), daemon=True).s
 
 class Peers : public MeshTest {
  protected:
+  static bool HavePeers() { return std::filesystem::exists(MESH_PEERS_DIR "/curl"); }
+  void SetUp() override {
+    if (!HavePeers()) GTEST_SKIP() << "SKIPPED: needs `make peers`";
+    MeshTest::SetUp();
+  }
   static void SetUpTestSuite() {
-    if (!Up("peers")) return;
+    if (!HavePeers() || !Up("peers")) return;
     const Outcome applied = mesh_->Apply(kManifests);
     ASSERT_EQ(applied.code, 0) << applied.out << applied.err;
     ASSERT_TRUE(mesh_->WaitReady({"shop/client", "shop/server", "outside/foreign"}));

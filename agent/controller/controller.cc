@@ -17,6 +17,7 @@
 #include "agent/controller/xds/grpc_server.h"
 #include "agent/controller/xds/resource_index.h"
 #include "agent/k8s/local_source.h"
+#include "ztunnel/base/files.h"
 #include "ztunnel/base/ip.h"
 #include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
@@ -94,10 +95,8 @@ absl::Status Controller::Impl::RenewServerCertificate() {
   ASSIGN_OR_RETURN(const auto server, authority.IssueServer(names, kServerCertificateLifetime));
   // The certificate before the key: gRPC reads both again when either changed, and refuses a pair
   // that does not fit until the next look.
-  RETURN_IF_ERROR(
-      WriteFileAtomically(options.ca_directory + "/server-cert.pem", server.chain_pem, 0644));
-  RETURN_IF_ERROR(
-      WriteFileAtomically(options.ca_directory + "/server-key.pem", server.key_pem, 0600));
+  RETURN_IF_ERROR(WriteFile(options.ca_directory + "/server-cert.pem", server.chain_pem, 0644));
+  RETURN_IF_ERROR(WriteFile(options.ca_directory + "/server-key.pem", server.key_pem, 0600));
   server_certificate_end = server.not_after;
   return absl::OkStatus();
 }
@@ -126,7 +125,7 @@ absl::Status Controller::Impl::Serve() {
   status.Sweep();
   RETURN_IF_ERROR(WithContext(RenewServerCertificate(), "server certificate"));
   if (!options.root_cert_out.empty()) {
-    RETURN_IF_ERROR(WriteFileAtomically(options.root_cert_out, authority.root_pem(), 0644));
+    RETURN_IF_ERROR(WriteFile(options.root_cert_out, authority.root_pem(), 0644));
   }
   const GrpcServer::Options server{.address = options.xds_address,
                                    .key_file = options.ca_directory + "/server-key.pem",
@@ -198,7 +197,7 @@ absl::StatusOr<std::unique_ptr<Controller>> Controller::Start(ControllerOptions 
                                   .root_lifetime = options.ca_lifetime,
                                   .default_lifetime = options.default_certificate_lifetime,
                                   .max_lifetime = options.max_certificate_lifetime}));
-  ASSIGN_OR_RETURN(const std::string key, ReadWholeFile(options.token_key_file));
+  ASSIGN_OR_RETURN(const std::string key, ReadFile(options.token_key_file));
   absl::StatusOr<JwtReviewer> reviewer = JwtReviewer::Create(key);
   if (!reviewer.ok()) return WithContext(reviewer.status(), options.token_key_file);
   ASSIGN_OR_RETURN(auto source, k8s::LocalSource::Create(options.source_directories));

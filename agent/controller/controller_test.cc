@@ -11,13 +11,13 @@
 
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 #include <thread>
 
 #include "agent/controller/ca/openssl_ptr.h"
 #include "proto/ca.grpc.pb.h"
 #include "proto/discovery.grpc.pb.h"
 #include "proto/workload.pb.h"
+#include "ztunnel/base/files.h"
 #include "ztunnel/base/status.h"
 #include "ztunnel/base/unique_fd.h"
 
@@ -97,12 +97,6 @@ std::string SanOf(const std::string& pem) {
   return all;
 }
 
-std::string Slurp(const fs::path& path) {
-  std::stringstream text;
-  text << std::ifstream(path).rdbuf();
-  return text.str();
-}
-
 std::string PodYaml(const std::string& name, const std::string& node, const std::string& ip) {
   return fmt::format(
       "apiVersion: v1\nkind: Pod\nmetadata: {{name: {0}, namespace: shop, labels: {{app: {0}}}}}\n"
@@ -145,7 +139,7 @@ class ControllerTest : public testing::Test {
     controller_ = *std::move(controller);
     stop_ = UniqueFd(::eventfd(0, EFD_CLOEXEC));
     thread_ = std::thread([this] { controller_->Run(stop_.get()); });
-    grpc::SslCredentialsOptions ssl{.pem_root_certs = Slurp(root_ / "root-cert.pem"),
+    grpc::SslCredentialsOptions ssl{.pem_root_certs = ReadFileOr(root_ / "root-cert.pem"),
                                     .pem_private_key = "",
                                     .pem_cert_chain = ""};
     grpc::ChannelArguments arguments;
@@ -256,7 +250,7 @@ TEST_F(ControllerTest, ServesResourcesAndPushesChanges) {
   EXPECT_EQ(response.resources(0).name(), "shop/deny");
   const fs::path status = root_ / "patch/status_authorizationpolicy_shop_deny.patch.json";
   for (int i = 0; i < 100 && !fs::exists(status); ++i) absl::SleepFor(absl::Milliseconds(20));
-  EXPECT_NE(Slurp(status).find("ZtunnelAccepted"), std::string::npos);
+  EXPECT_NE(ReadFileOr(status).find("ZtunnelAccepted"), std::string::npos);
 }
 
 TEST_F(ControllerTest, ReconnectSendsWhatDiffersAndRemovesWhatIsGone) {
@@ -295,7 +289,7 @@ TEST_F(ControllerTest, SignsForPodsOfTheCallersNodeAlone) {
   ASSERT_TRUE(status.ok()) << status.error_message();
   ASSERT_EQ(response.cert_chain_size(), 2);
   EXPECT_EQ(SanOf(response.cert_chain(0)), "spiffe://cluster.local/ns/shop/sa/a");
-  EXPECT_EQ(response.cert_chain(1), Slurp(root_ / "root-cert.pem"));
+  EXPECT_EQ(response.cert_chain(1), ReadFileOr(root_ / "root-cert.pem"));
 
   for (const char* other : {"spiffe://cluster.local/ns/shop/sa/b", "spiffe://other/ns/shop/sa/a",
                             "spiffe://cluster.local/ns/shop/sa/a/x", "nonsense"}) {
@@ -312,10 +306,10 @@ TEST_F(ControllerTest, SignsForPodsOfTheCallersNodeAlone) {
 }
 
 TEST_F(ControllerTest, TheAuthoritySurvivesARestart) {
-  const std::string root = Slurp(root_ / "root-cert.pem");
+  const std::string root = ReadFileOr(root_ / "root-cert.pem");
   StopController();
   StartController();
-  EXPECT_EQ(Slurp(root_ / "root-cert.pem"), root);
+  EXPECT_EQ(ReadFileOr(root_ / "root-cert.pem"), root);
   EXPECT_EQ(fs::status(root_ / "ca/ca-key.pem").permissions(),
             fs::perms::owner_read | fs::perms::owner_write);
 }

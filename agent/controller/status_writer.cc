@@ -8,6 +8,7 @@
 #include <set>
 
 #include "agent/controller/ca/certificate_authority.h"
+#include "ztunnel/base/files.h"
 #include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
 
@@ -59,8 +60,7 @@ void StatusWriter::Write(const std::map<k8s::Key, std::optional<api::Condition>>
     if (before == text) continue;
     const std::string now =
         absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone());
-    const absl::Status status =
-        WriteFileAtomically(PathOf(key), PatchOf(key, *condition, now), 0644);
+    const absl::Status status = WriteFile(PathOf(key), PatchOf(key, *condition, now), 0644);
     if (!status.ok()) {
       Logger("status")->warn("status not written object={} err={}", key.ToString(),
                              Describe(status));

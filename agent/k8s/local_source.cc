@@ -1,7 +1,6 @@
 #include "agent/k8s/local_source.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <google/protobuf/util/message_differencer.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
@@ -13,6 +12,7 @@
 #include <cstring>
 #include <tuple>
 
+#include "ztunnel/base/files.h"
 #include "ztunnel/base/status.h"
 
 namespace mesh::k8s {
@@ -28,23 +28,6 @@ bool EndsWith(std::string_view text, std::string_view end) {
 
 bool IsManifest(std::string_view name) {
   return EndsWith(name, ".yaml") || EndsWith(name, ".yml") || EndsWith(name, ".json");
-}
-
-absl::StatusOr<std::string> ReadFile(const std::string& path) {
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return Errno(errno, "open {}", path);
-  std::string text;
-  std::array<char, 16384> buffer;
-  while (true) {
-    const ssize_t n = ::read(fd.get(), buffer.data(), buffer.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return Errno(errno, "read {}", path);
-    if (n == 0) return text;
-    text.append(buffer.data(), static_cast<size_t>(n));
-    if (static_cast<int64_t>(text.size()) > kMaxFileBytes) {
-      return ResourceExhausted("{} is larger than {} bytes", path, kMaxFileBytes);
-    }
-  }
 }
 
 }  // namespace
@@ -175,7 +158,7 @@ LocalSource::File LocalSource::Load(const std::string& path, size_t rank, const 
                                     const File* before) {
   File file{
       .directory = rank, .patch = EndsWith(path, ".patch.json"), .stamp = stamp, .manifest = {}};
-  absl::StatusOr<std::string> text = ReadFile(path);
+  absl::StatusOr<std::string> text = ReadFile(path, kMaxFileBytes);
   if (text.ok()) {
     file.manifest = ReadManifest(path, *text);
   } else {

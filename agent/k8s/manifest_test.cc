@@ -3,34 +3,27 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
 #include "agent/k8s/yaml.h"
+#include "ztunnel/base/files.h"
 
 namespace mesh::k8s {
 namespace {
 
 namespace fs = std::filesystem;
 
-std::string Slurp(const fs::path& path) {
-  std::stringstream text;
-  text << std::ifstream(path).rdbuf();
-  return text.str();
-}
-
 // The recorded verdicts: refused there, refused here; accepted there, accepted here; and the
 // warnings.
 TEST(Manifest, RefusesWhatTheReferenceRefuses) {
   const fs::path data = fs::path(MESH_SOURCE_DIR) / "tests/data/validation";
-  const auto expected = FromText(Slurp(data / "expected.json"));
+  const auto expected = FromText(ReadFileOr(data / "expected.json"));
   ASSERT_TRUE(expected.ok());
   int cases = 0;
   for (const auto& [name, verdict] : expected->struct_value().fields()) {
     SCOPED_TRACE(name);
     ++cases;
     const fs::path path = data / "cases" / (name + ".yaml");
-    const CheckedManifest checked = CheckManifest(path, Slurp(path));
+    const CheckedManifest checked = CheckManifest(path, ReadFileOr(path));
     const auto& fields = verdict.struct_value().fields();
     const bool accepted =
         fields.at("schema").bool_value() &&

@@ -5,10 +5,10 @@
 
 #include <climits>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
 #include <sstream>
 #include <thread>
+
+#include "ztunnel/base/files.h"
 
 namespace mesh::test {
 namespace {
@@ -25,11 +25,6 @@ std::string BinDir() {
 std::pair<std::string, std::string> SplitPod(std::string_view pod) {
   const size_t slash = pod.find('/');
   return {std::string(pod.substr(0, slash)), std::string(pod.substr(slash + 1))};
-}
-
-std::string ReadFile(const std::string& path) {
-  std::ifstream file(path);
-  return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
 // The first value of "key": in a JSON text of one object; enough for flat status lines.
@@ -103,7 +98,7 @@ bool LocalMesh::WaitReady(const std::vector<std::string>& pods) const {
 }
 
 std::string LocalMesh::ZtunnelLog(std::string_view node) const {
-  return ReadFile(root() + "/log/ztunnel-" + std::string(node) + ".log");
+  return ReadFileOr(root() + "/log/ztunnel-" + std::string(node) + ".log");
 }
 
 std::string LocalMesh::NodeNetnsPath(std::string_view node) const {
@@ -133,7 +128,7 @@ std::string LocalMesh::PodIp(std::string_view pod, int family) const {
 }
 
 int LocalMesh::PidOf(std::string_view process) const {
-  const std::string text = ReadFile(root() + "/run/pids/" + std::string(process));
+  const std::string text = ReadFileOr(root() + "/run/pids/" + std::string(process));
   return text.empty() ? -1 : std::atoi(text.c_str());
 }
 

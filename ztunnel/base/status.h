@@ -49,6 +49,11 @@ absl::Status Errno(int error, fmt::format_string<Args...> format, Args&&... args
 
 // The same error, its message preceded by what the caller was doing. Payloads are kept.
 absl::Status WithContext(const absl::Status& status, std::string_view what);
+template <typename T>
+absl::StatusOr<T> WithContext(absl::StatusOr<T> result, std::string_view what) {
+  if (result.ok()) return result;
+  return WithContext(result.status(), what);
+}
 
 // The message as std::string_view (Abseil keeps its own kind on Debian).
 inline std::string_view MessageOf(const absl::Status& status) {

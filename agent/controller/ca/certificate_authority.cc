@@ -1,13 +1,12 @@
 #include "agent/controller/ca/certificate_authority.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <openssl/rand.h>
 #include <sys/stat.h>
 
+#include "ztunnel/base/files.h"
 #include "ztunnel/base/ip.h"
 #include "ztunnel/base/status.h"
-#include "ztunnel/base/unique_fd.h"
 
 namespace mesh::controller {
 namespace {
@@ -78,44 +77,6 @@ std::string SerialOf(X509* cert) {
 
 }  // namespace
 
-absl::StatusOr<std::string> ReadWholeFile(const std::string& path) {
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return Errno(errno, "open {}", path);
-  std::string text;
-  char buffer[8192];
-  while (true) {
-    const ssize_t n = ::read(fd.get(), buffer, sizeof buffer);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return Errno(errno, "read {}", path);
-    if (n == 0) return text;
-    text.append(buffer, static_cast<size_t>(n));
-    if (text.size() > (1 << 20)) return ResourceExhausted("{} is larger than 1 MiB", path);
-  }
-}
-
-absl::Status WriteFileAtomically(const std::string& path, std::string_view text, int mode) {
-  const size_t slash = path.rfind('/');
-  const std::string temporary =
-      slash == std::string::npos
-          ? fmt::format(".{}.{}", path, ::getpid())
-          : fmt::format("{}/.{}.{}", path.substr(0, slash), path.substr(slash + 1), ::getpid());
-  UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
-  if (!fd) return Errno(errno, "create {}", temporary);
-  while (!text.empty()) {
-    const ssize_t n = ::write(fd.get(), text.data(), text.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return Errno(errno, "write {}", temporary);
-    text.remove_prefix(static_cast<size_t>(n));
-  }
-  if (::fchmod(fd.get(), static_cast<mode_t>(mode)) != 0 || ::fsync(fd.get()) != 0) {
-    return Errno(errno, "write {}", temporary);
-  }
-  if (::rename(temporary.c_str(), path.c_str()) != 0) {
-    return Errno(errno, "rename {} to {}", temporary, path);
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<CertificateAuthority> CertificateAuthority::Open(Options options) {
   CertificateAuthority authority;
   authority.options_ = std::move(options);
@@ -156,15 +117,15 @@ absl::Status CertificateAuthority::CreateRoot() const {
   const std::string text = CertText(cert.get());
   // The key comes last: a directory with a key is complete.
   for (const char* file : {"/root-cert.pem", "/cert-chain.pem", "/ca-cert.pem"}) {
-    RETURN_IF_ERROR(WriteFileAtomically(options_.directory + file, text, 0644));
+    RETURN_IF_ERROR(WriteFile(options_.directory + file, text, 0644));
   }
-  return WriteFileAtomically(options_.directory + "/ca-key.pem", KeyText(key.get()), 0600);
+  return WriteFile(options_.directory + "/ca-key.pem", KeyText(key.get()), 0600);
 }
 
 absl::Status CertificateAuthority::Load() {
-  ASSIGN_OR_RETURN(const std::string key_pem, ReadWholeFile(options_.directory + "/ca-key.pem"));
-  ASSIGN_OR_RETURN(const std::string cert_pem, ReadWholeFile(options_.directory + "/ca-cert.pem"));
-  ASSIGN_OR_RETURN(root_pem_, ReadWholeFile(options_.directory + "/root-cert.pem"));
+  ASSIGN_OR_RETURN(const std::string key_pem, ReadFile(options_.directory + "/ca-key.pem"));
+  ASSIGN_OR_RETURN(const std::string cert_pem, ReadFile(options_.directory + "/ca-cert.pem"));
+  ASSIGN_OR_RETURN(root_pem_, ReadFile(options_.directory + "/root-cert.pem"));
   const BioPtr bio = ReadBio(key_pem);
   key_.reset(PEM_read_bio_PrivateKey(bio.get(), nullptr, nullptr, nullptr));
   if (key_ == nullptr) return Invalid("ca-key.pem is no PEM key: {}", OpensslError());
@@ -181,7 +142,7 @@ absl::Status CertificateAuthority::Load() {
   }
   if (X509_cmp(cert_.get(), root.get()) != 0) {
     chain_pem_ = cert_pem;
-    const absl::StatusOr<std::string> chain = ReadWholeFile(options_.directory + "/cert-chain.pem");
+    const absl::StatusOr<std::string> chain = ReadFile(options_.directory + "/cert-chain.pem");
     if (chain.ok() && !chain->empty()) chain_pem_ = *chain;
   }
   return absl::OkStatus();

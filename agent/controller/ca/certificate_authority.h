@@ -70,8 +70,4 @@ class CertificateAuthority {
   absl::Time not_after_;
 };
 
-// Writes by a temporary name and rename(2).
-absl::Status WriteFileAtomically(const std::string& path, std::string_view text, int mode);
-absl::StatusOr<std::string> ReadWholeFile(const std::string& path);
-
 }  // namespace mesh::controller

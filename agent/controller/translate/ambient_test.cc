@@ -5,26 +5,19 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
 #include <set>
-#include <sstream>
 
 #include "agent/controller/model/compiler.h"
 #include "agent/k8s/manifest.h"
 #include "proto/authorization.pb.h"
 #include "proto/workload.pb.h"
+#include "ztunnel/base/files.h"
 
 namespace mesh::controller {
 namespace {
 
 namespace fs = std::filesystem;
 using k8s::Json;
-
-std::string Slurp(const fs::path& path) {
-  std::stringstream text;
-  text << std::ifstream(path).rdbuf();
-  return text.str();
-}
 
 fs::path DataDir() { return fs::path(MESH_SOURCE_DIR) / "tests/data/ambient"; }
 
@@ -79,12 +72,12 @@ struct Case {
 Case Load(const std::string& name) {
   Case loaded;
   const fs::path path = DataDir() / name / "cluster.json";
-  k8s::CheckedManifest checked = k8s::CheckManifest(path, Slurp(path));
+  k8s::CheckedManifest checked = k8s::CheckManifest(path, ReadFileOr(path));
   for (const k8s::Problem& problem : checked.problems) {
     EXPECT_EQ(problem.level, k8s::Level::kWarning) << problem.ToString();
   }
   for (auto& [entry, object] : checked.objects) loaded.events.push_back({false, object});
-  const auto settings = k8s::FromText(Slurp(DataDir() / name / "settings.json"));
+  const auto settings = k8s::FromText(ReadFileOr(DataDir() / name / "settings.json"));
   if (settings.ok()) {
     loaded.settings.dry_run_policies =
         k8s::StringMember(At(*settings, "env"), "AMBIENT_ENABLE_DRY_RUN_AUTHORIZATION_POLICY") ==
@@ -94,7 +87,7 @@ Case Load(const std::string& name) {
 }
 
 void Check(const Compiler& compiler, const std::string& name) {
-  const auto expected = k8s::FromText(Slurp(DataDir() / name / "expected.json"));
+  const auto expected = k8s::FromText(ReadFileOr(DataDir() / name / "expected.json"));
   ASSERT_TRUE(expected.ok());
   Compare<istio::workload::Address>(At(*expected, "addresses"),
                                     compiler.resources(ResourceType::kAddress));
@@ -132,7 +125,7 @@ TEST_P(AmbientTest, TellsTheStatusAsRecorded) {
   Compiler compiler(loaded.settings);
   compiler.Apply(loaded.events);
   const auto conditions = compiler.TakeConditions();
-  const auto expected = k8s::FromText(Slurp(DataDir() / GetParam() / "status.json"));
+  const auto expected = k8s::FromText(ReadFileOr(DataDir() / GetParam() / "status.json"));
   if (!expected.ok()) return;  // nothing was written there
   for (const auto& [key, condition] : conditions) {
     if (!condition) continue;

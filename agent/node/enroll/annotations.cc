@@ -7,7 +7,7 @@
 #include <system_error>
 
 #include "agent/k8s/json.h"
-#include "agent/node/enroll/state_file.h"
+#include "ztunnel/base/files.h"
 #include "ztunnel/base/status.h"
 
 namespace mesh::node {

@@ -1,17 +1,11 @@
 #include "agent/node/enroll/state_file.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <charconv>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
 #include "agent/k8s/json.h"
+#include "ztunnel/base/files.h"
 #include "ztunnel/base/status.h"
-#include "ztunnel/base/unique_fd.h"
 
 namespace mesh::node {
 namespace {
@@ -77,34 +71,12 @@ absl::StatusOr<std::vector<SavedPod>> ParseState(std::string_view text) {
 
 absl::StatusOr<std::vector<SavedPod>> LoadState(const std::string& path) {
   if (!std::filesystem::exists(path)) return std::vector<SavedPod>();
-  std::ifstream file(path);
-  if (!file) return Errno(errno, "open {}", path);
-  const std::string text(std::istreambuf_iterator<char>(file), {});
-  absl::StatusOr<std::vector<SavedPod>> pods = ParseState(text);
-  if (!pods.ok()) return WithContext(pods.status(), path);
-  return pods;
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  return WithContext(ParseState(text), path);
 }
 
 absl::Status SaveState(const std::string& path, const std::vector<SavedPod>& pods) {
   return WriteFile(path, FormatState(pods));
-}
-
-absl::Status WriteFile(const std::string& path, std::string_view text) {
-  const std::filesystem::path target(path);
-  const std::string temporary =
-      (target.parent_path() / ("." + target.filename().string() + ".tmp")).string();
-  {
-    UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    if (!fd) return Errno(errno, "create {}", temporary);
-    while (!text.empty()) {
-      const ssize_t n = ::write(fd.get(), text.data(), text.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return Errno(errno, "write {}", temporary);
-      text.remove_prefix(static_cast<size_t>(n));
-    }
-  }
-  if (::rename(temporary.c_str(), path.c_str()) != 0) return Errno(errno, "replace {}", path);
-  return absl::OkStatus();
 }
 
 }  // namespace mesh::node

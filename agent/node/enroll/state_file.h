@@ -29,7 +29,4 @@ absl::StatusOr<std::vector<SavedPod>> ParseState(std::string_view json);
 absl::StatusOr<std::vector<SavedPod>> LoadState(const std::string& path);
 absl::Status SaveState(const std::string& path, const std::vector<SavedPod>& pods);
 
-// Writes `path` beside it and renames, so that readers see the old text or the new one.
-absl::Status WriteFile(const std::string& path, std::string_view text);
-
 }  // namespace mesh::node

@@ -13,6 +13,7 @@
 #include "tools/meshctl/local/files.h"
 #include "tools/meshctl/output.h"
 #include "tools/meshctl/yaml.h"
+#include "ztunnel/base/files.h"
 #include "ztunnel/base/status.h"
 
 namespace mesh::meshctl {
@@ -34,7 +35,7 @@ std::vector<Input> ReadInputs(const std::vector<std::string>& files, bool& faile
     if (file != "-" && ::stat(file.c_str(), &info) == 0 && S_ISDIR(info.st_mode))
       paths = local::ListManifests(file);
     for (const std::string& path : paths) {
-      auto text = local::ReadFile(path == "-" ? "/dev/stdin" : path);
+      auto text = ReadFile(path == "-" ? "/dev/stdin" : path);
       if (!text.ok()) {
         PrintErr(fmt::format("error: {}", MessageOf(text.status())));
         failed = true;
@@ -56,7 +57,7 @@ std::string FileOf(const local::Layout& layout, const ObjectKey& key) {
 
 // Takes an object out of a file of the mesh that may hold others too.
 absl::Status RemoveFromFile(const std::string& path, const ObjectKey& key) {
-  ASSIGN_OR_RETURN(const std::string text, local::ReadFile(path));
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   ASSIGN_OR_RETURN(const auto documents, ParseYaml(text));
   std::string rest;
   for (const Document& document : documents) {
@@ -64,7 +65,7 @@ absl::Status RemoveFromFile(const std::string& path, const ObjectKey& key) {
       if (local::KeyOf(object) != key) rest += "---\n" + ToYaml(object);
     }
   }
-  if (!rest.empty()) return local::WriteFile(path, rest);
+  if (!rest.empty()) return WriteFile(path, rest);
   if (::unlink(path.c_str()) != 0) return Errno(errno, "remove {}", path);
   return absl::OkStatus();
 }
@@ -101,7 +102,7 @@ int ApplyOne(const Context& context, const ObjectStore& before, Json object) {
     else
       status.Update(RemoveFromFile(file, key));
   }
-  if (status.ok()) status = local::WriteFile(path, ToYaml(object));
+  if (status.ok()) status = WriteFile(path, ToYaml(object));
   if (!status.ok()) {
     PrintErr(fmt::format("error: {}: {}", key.ToString(), MessageOf(status)));
     return kFailed;

@@ -15,6 +15,7 @@
 #include "tools/meshctl/local/pod_env.h"
 #include "tools/meshctl/local/process.h"
 #include "tools/meshctl/output.h"
+#include "ztunnel/base/files.h"
 #include "ztunnel/base/status.h"
 #include "ztunnel/base/unique_fd.h"
 
@@ -63,7 +64,7 @@ off_t CopyFrom(int fd, off_t offset) {
 }
 
 off_t TailOffset(const std::string& path, int lines) {
-  const std::string text = local::ReadFileOr(path);
+  const std::string text = ReadFileOr(path);
   size_t at = text.size();
   if (at > 0 && text[at - 1] == '\n') --at;
   for (int i = 0; i < lines && at != std::string::npos && at > 0; ++i) {

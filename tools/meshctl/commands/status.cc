@@ -7,9 +7,9 @@
 #include "tools/meshctl/commands/manifests.h"
 #include "tools/meshctl/context.h"
 #include "tools/meshctl/json.h"
-#include "tools/meshctl/local/files.h"
 #include "tools/meshctl/local/teardown.h"
 #include "tools/meshctl/output.h"
+#include "ztunnel/base/files.h"
 #include "ztunnel/base/status.h"
 
 namespace mesh::meshctl {
@@ -166,7 +166,7 @@ int Status(const Context& context) {
   view.value["runtime"] = pid > 0 ? fmt::format("running (pid {})", pid)
                                   : std::string("not running: `meshctl local up` starts it again");
   view.healthy = pid > 0;
-  const auto state = Json::Parse(local::ReadFileOr(context.layout.state_file(), "{}"));
+  const auto state = Json::Parse(ReadFileOr(context.layout.state_file(), "{}"));
   if (state.ok()) AddDaemons(*state, view);
   Reasons reasons;
   if (config.mesh) {

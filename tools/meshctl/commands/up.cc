@@ -17,6 +17,7 @@
 #include "tools/meshctl/local/store.h"
 #include "tools/meshctl/local/teardown.h"
 #include "tools/meshctl/output.h"
+#include "ztunnel/base/files.h"
 #include "ztunnel/base/status.h"
 
 namespace mesh::meshctl {
@@ -73,7 +74,7 @@ absl::Status StartRuntime(const Layout& layout) {
 
 // What is still missing, one line; empty when all is up.
 std::string Missing(const Layout& layout, const Config& config) {
-  const auto state = Json::Parse(local::ReadFileOr(layout.state_file(), "null"));
+  const auto state = Json::Parse(ReadFileOr(layout.state_file(), "null"));
   if (!state.ok() || state->IsNull()) return "the runtime is building the network";
   if (state->Has("error")) return "error: " + state->At("error").Str();
   for (const Json& daemon : state->At("daemons").Items()) {

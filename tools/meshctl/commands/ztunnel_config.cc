@@ -7,8 +7,8 @@
 #include "tools/meshctl/commands/manifests.h"
 #include "tools/meshctl/context.h"
 #include "tools/meshctl/json.h"
-#include "tools/meshctl/local/files.h"
 #include "tools/meshctl/output.h"
+#include "ztunnel/base/files.h"
 #include "ztunnel/base/status.h"
 
 namespace mesh::meshctl {
@@ -164,8 +164,7 @@ int Log(const Context& context, const ZtunnelOptions& options,
 
 int ZtunnelConfig(const Context& context, const ZtunnelOptions& options) {
   if (!options.file.empty()) {
-    const auto dump =
-        Json::Parse(local::ReadFileOr(options.file == "-" ? "/dev/stdin" : options.file));
+    const auto dump = Json::Parse(ReadFileOr(options.file == "-" ? "/dev/stdin" : options.file));
     if (!dump.ok() || !dump->IsObject()) {
       PrintErr(fmt::format("meshctl: {} is no dump of a ztunnel", options.file));
       return kFailed;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "tools/meshctl/local/files.h"
+#include "ztunnel/base/files.h"
 #include "ztunnel/base/status.h"
 
 namespace mesh::local {

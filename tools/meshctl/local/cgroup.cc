@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "tools/meshctl/local/files.h"
+#include "ztunnel/base/files.h"
 #include "ztunnel/base/status.h"
 
 namespace mesh::local {

@@ -9,57 +9,11 @@
 #include <cerrno>
 #include <filesystem>
 
+#include "ztunnel/base/files.h"
 #include "ztunnel/base/status.h"
 #include "ztunnel/base/unique_fd.h"
 
 namespace mesh::local {
-namespace {
-
-absl::Status WriteAll(int fd, std::string_view text, const std::string& path) {
-  while (!text.empty()) {
-    const ssize_t n = ::write(fd, text.data(), text.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return Errno(errno, "write {}", path);
-    text.remove_prefix(n);
-  }
-  return absl::OkStatus();
-}
-
-}  // namespace
-
-absl::StatusOr<std::string> ReadFile(const std::string& path) {
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return Errno(errno, "open {}", path);
-  std::string text;
-  char buffer[65536];
-  while (true) {
-    const ssize_t n = ::read(fd.get(), buffer, sizeof(buffer));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return Errno(errno, "read {}", path);
-    if (n == 0) return text;
-    text.append(buffer, n);
-  }
-}
-
-std::string ReadFileOr(const std::string& path, std::string_view otherwise) {
-  auto text = ReadFile(path);
-  return text.ok() ? *std::move(text) : std::string(otherwise);
-}
-
-absl::Status WriteFile(const std::string& path, std::string_view text, int mode) {
-  const size_t slash = path.rfind('/');
-  const std::string temporary = path.substr(0, slash + 1) + "." + path.substr(slash + 1) + "." +
-                                std::to_string(::getpid()) + ".tmp";
-  UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
-  if (!fd) return Errno(errno, "create {}", temporary);
-  absl::Status status = WriteAll(fd.get(), text, temporary);
-  if (status.ok() && ::rename(temporary.c_str(), path.c_str()) != 0) {
-    status = Errno(errno, "rename {} to {}", temporary, path);
-  }
-  if (!status.ok()) ::unlink(temporary.c_str());
-  return status;
-}
-
 absl::Status WriteControl(const std::string& path, std::string_view text) {
   UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
   if (!fd) return Errno(errno, "open {}", path);

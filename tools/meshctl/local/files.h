@@ -1,7 +1,7 @@
-// Small files: read whole, written so that readers see the old or the new one, never half.
+// Folders and control files, beside what ztunnel/base/files.h does.
 #pragma once
 
-#include <absl/status/statusor.h>
+#include <absl/status/status.h>
 
 #include <string>
 #include <string_view>
@@ -9,11 +9,6 @@
 
 namespace mesh::local {
 
-absl::StatusOr<std::string> ReadFile(const std::string& path);
-// The text or "" when it cannot be read.
-std::string ReadFileOr(const std::string& path, std::string_view otherwise = "");
-// Temporary name (beginning with '.') in the same folder, then rename.
-absl::Status WriteFile(const std::string& path, std::string_view text, int mode = 0644);
 // Into an existing file as it is: cgroup and /proc/sys files.
 absl::Status WriteControl(const std::string& path, std::string_view text);
 absl::Status MakeDirs(const std::string& path, int mode = 0755);

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "tools/meshctl/json.h"
-#include "tools/meshctl/local/files.h"
+#include "ztunnel/base/files.h"
 #include "ztunnel/base/status.h"
 
 namespace mesh::local {

@@ -14,6 +14,7 @@
 #include "tools/meshctl/local/tokens.h"
 #include "tools/meshctl/local/workloads.h"
 #include "tools/meshctl/yaml.h"
+#include "ztunnel/base/files.h"
 
 namespace mesh::local {
 namespace {

@@ -12,6 +12,7 @@
 #include "tools/meshctl/local/files.h"
 #include "tools/meshctl/local/pod_env.h"
 #include "tools/meshctl/local/tokens.h"
+#include "ztunnel/base/files.h"
 #include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
 

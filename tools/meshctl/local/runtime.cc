@@ -19,6 +19,7 @@
 #include "tools/meshctl/local/pods.h"
 #include "tools/meshctl/local/supervisor.h"
 #include "tools/meshctl/local/teardown.h"
+#include "ztunnel/base/files.h"
 #include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
 #include "ztunnel/base/unique_fd.h"

@@ -8,6 +8,7 @@
 
 #include "tools/meshctl/local/files.h"
 #include "tools/meshctl/yaml.h"
+#include "ztunnel/base/files.h"
 #include "ztunnel/base/status.h"
 
 namespace mesh::local {

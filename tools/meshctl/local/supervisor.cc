@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "tools/meshctl/local/files.h"
+#include "ztunnel/base/files.h"
 #include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
 

@@ -11,6 +11,7 @@
 #include "tools/meshctl/local/files.h"
 #include "tools/meshctl/local/network.h"
 #include "tools/meshctl/local/process.h"
+#include "ztunnel/base/files.h"
 #include "ztunnel/base/status.h"
 #include "ztunnel/base/unique_fd.h"
 

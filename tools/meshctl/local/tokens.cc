@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "tools/meshctl/json.h"
-#include "tools/meshctl/local/files.h"
+#include "ztunnel/base/files.h"
 #include "ztunnel/base/status.h"
 
 namespace mesh::local {

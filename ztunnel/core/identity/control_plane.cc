@@ -1,34 +1,17 @@
 #include "ztunnel/core/identity/control_plane.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cctype>
 
+#include "ztunnel/base/files.h"
 #include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
-#include "ztunnel/base/unique_fd.h"
 
 namespace mesh::identity {
 namespace {
 
 constexpr size_t kMaxFileBytes = 4 << 20;
 constexpr std::string_view kHttps = "https://";
-
-absl::StatusOr<std::string> ReadSmallFile(const std::string& path, std::string_view what) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return Errno(errno, "read {} {}", what, path);
-  std::string out;
-  char buffer[4096];
-  while (true) {
-    const ssize_t n = ::read(fd.get(), buffer, sizeof(buffer));
-    if (n < 0) return Errno(errno, "read {} {}", what, path);
-    if (n == 0) return out;
-    out.append(buffer, static_cast<size_t>(n));
-    if (out.size() > kMaxFileBytes) return Invalid("{} {} is over 4 MiB", what, path);
-  }
-}
 
 std::string Trim(std::string text) {
   const auto space = [](unsigned char c) { return std::isspace(c) != 0; };
@@ -56,7 +39,8 @@ absl::StatusOr<std::string> TargetOf(const std::string& address) {
 absl::StatusOr<std::string> ReadRoots(const std::string& root_ca) {
   if (root_ca == "SYSTEM") return std::string();
   if (root_ca.find("-----BEGIN") != std::string::npos) return root_ca;
-  ASSIGN_OR_RETURN(std::string pem, ReadSmallFile(root_ca, "root certificates"));
+  ASSIGN_OR_RETURN(std::string pem,
+                   WithContext(ReadFile(root_ca, kMaxFileBytes), "root certificates"));
   if (pem.find("-----BEGIN") == std::string::npos) {
     return Invalid("root certificates {}: no PEM text in it", root_ca);
   }
@@ -67,7 +51,8 @@ absl::StatusOr<std::vector<std::pair<std::string, std::string>>> CallMetadata(
     const ControlPlane& plane) {
   std::vector<std::pair<std::string, std::string>> out;
   if (!plane.token_file.empty()) {
-    ASSIGN_OR_RETURN(std::string token, ReadSmallFile(plane.token_file, "token"));
+    ASSIGN_OR_RETURN(std::string token,
+                     WithContext(ReadFile(plane.token_file, kMaxFileBytes), "token"));
     token = Trim(std::move(token));
     if (token.empty()) return Invalid("token {}: the file is empty", plane.token_file);
     if (!std::all_of(token.begin(), token.end(), [](unsigned char c) { return std::isgraph(c); })) {

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <map>
 
+#include "ztunnel/base/files.h"
 #include "ztunnel/base/status.h"
 
 namespace mesh::xds {
@@ -21,16 +22,6 @@ struct FrameHeader {
   uint64_t size;
   uint64_t checksum;
 };
-
-absl::Status WriteAll(int fd, std::string_view data, const std::string& path) {
-  while (!data.empty()) {
-    const ssize_t n = ::write(fd, data.data(), data.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return Errno(errno, "write {}", path);
-    data.remove_prefix(static_cast<size_t>(n));
-  }
-  return absl::OkStatus();
-}
 
 absl::StatusOr<std::string> ReadAll(const std::string& path, uint64_t max_bytes) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));

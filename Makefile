@@ -1,7 +1,7 @@
 # The whole interface of this repository, the same here and in CI.
 #   make build      everything, optimised, into build/release
 #   make demo       two nodes, a sample, the story in about a minute (root)
-#   make test       unit, bpf and netns tests (root for the last two; they say SKIPPED without)
+#   make test       unit, bpf and netns tests (root for the last two; ctest shows them as skipped without)
 #   make bench      the mesh against plain pod-to-pod TCP (root)
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -15,7 +15,7 @@ LABELS ?= .*
 # One test, as ctest names them: make test ONLY=netns_traffic
 ONLY ?= .
 
-.PHONY: all bootstrap build demo test bench lint format presubmit clean fuzz asan peers e2e-ready
+.PHONY: all bootstrap build demo test asan tsan bench lint format presubmit clean fuzz peers e2e-ready
 
 all: build
 
@@ -33,12 +33,14 @@ demo: build
 	@tools/demo/demo $(BUILD)/bin
 
 # netns tests measure and share the machine's cores, so they run alone (RUN_SERIAL); the others in parallel.
-test: build
+test: build peers
 	@ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -j $(JOBS) -L '$(LABELS)' -R '$(ONLY)'
 
-asan:
-	@$(MAKE) --no-print-directory test PRESET=asan LABELS=unit
+# Unit tests under AddressSanitizer with UndefinedBehaviorSanitizer, and under ThreadSanitizer.
+asan tsan:
+	@$(MAKE) --no-print-directory test PRESET=$@ LABELS=unit
 
+# Every fuzz target for a while: make fuzz SECONDS_EACH=120
 SECONDS_EACH ?= 20
 fuzz: bootstrap
 	@mkdir -p build
@@ -56,11 +58,13 @@ lint: build
 format: bootstrap
 	@tools/dev/format
 
-# What a change goes through before it is offered.
-presubmit: lint test asan
+# What a change goes through before it is offered; CI runs this and nothing else. In CI=1 a skipped
+# test is a failure.
+presubmit:
+	@tools/dev/presubmit
 
 # The programs that tests of interworking run against: HTTP/2 and HBONE clients and proxies.
-peers:
+peers: bootstrap
 	@tools/dev/bootstrap peers
 	@tools/dev/peers build/peers
 

@@ -1,4 +1,5 @@
 #include "ztunnel/base/async/event.h"
+#include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
 #include "ztunnel/core/hbone/headers.h"
 #include "ztunnel/core/hbone/proxy_protocol.h"
@@ -61,7 +62,7 @@ Refusal TargetOfName(const WorkerCore& core, const state::Workload& workload,
       core.state->FindServiceByHostname(name.host, workload.ns, workload.ns);
   if (!service) {
     return Refuse("503", MESH_REASON_UNKNOWN_DESTINATION,
-                  NotFound("service {:?} is not known", name.host));
+                  NotFound("service {} is not known", Quoted(name.host)));
   }
   const auto& tunnel = workload.application_tunnel;
   if (!tunnel && !workload.services.contains(service->Key())) {
@@ -193,8 +194,9 @@ base::Task<void> ServeStream(WorkerCore& core, PodRuntime& pod, TunnelRequest re
   Refusal refusal;
   absl::StatusOr<hbone::Authority> authority = hbone::ParseAuthority(live.info.authority);
   if (h2::Find(request.headers, ":method") != "CONNECT") {
-    refusal = Refuse("400", MESH_REASON_BAD_REQUEST,
-                     Invalid("method {:?} is not CONNECT", h2::Find(request.headers, ":method")));
+    refusal =
+        Refuse("400", MESH_REASON_BAD_REQUEST,
+               Invalid("method {} is not CONNECT", Quoted(h2::Find(request.headers, ":method"))));
   } else if (!authority.ok()) {
     refusal = Refuse("400", MESH_REASON_BAD_REQUEST, authority.status());
   }

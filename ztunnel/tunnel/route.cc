@@ -2,6 +2,7 @@
 
 #include <absl/random/distributions.h>
 
+#include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
 #include "ztunnel/core/telemetry/telemetry.h"
 #include "ztunnel/tunnel/load_balancer.h"
@@ -43,8 +44,8 @@ absl::Status NoWaypoint(const GatewayAddress& gateway, std::string_view why) {
 
 absl::Status OtherNetwork(const state::Workload& workload) {
   return WithReason(
-      Unavailable("{} is on network {:?}: tunnels through its gateway are not supported",
-                  workload.uid, workload.network),
+      Unavailable("{} is on network {}: tunnels through its gateway are not supported",
+                  workload.uid, Quoted(workload.network)),
       MESH_REASON_CONNECT_UNREACHABLE);
 }
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 
+#include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
 
 namespace mesh::hbone {
@@ -73,23 +74,24 @@ absl::StatusOr<Authority> ParseAuthority(std::string_view text) {
   if (text.size() > kMaxAuthority) return Invalid("authority of {} bytes", text.size());
   const size_t colon = text.rfind(':');
   if (colon == std::string_view::npos || colon == 0)
-    return Invalid("authority {:?} has no port", text);
+    return Invalid("authority {} has no port", Quoted(text));
   const std::string_view digits = text.substr(colon + 1);
   uint32_t port = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
   if (digits.empty() || error != std::errc() || end != digits.data() + digits.size() ||
       port > 65535) {
-    return Invalid("authority {:?} has no valid port", text);
+    return Invalid("authority {} has no valid port", Quoted(text));
   }
   std::string_view host = text.substr(0, colon);
   const auto number = static_cast<uint16_t>(port);
   if (host.front() == '[') {
-    if (host.back() != ']') return Invalid("authority {:?} is malformed", text);
+    if (host.back() != ']') return Invalid("authority {} is malformed", Quoted(text));
     const auto ip = IpAddress::Parse(host.substr(1, host.size() - 2));
-    if (!ip || ip->IsV4()) return Invalid("authority {:?} is no IPv6 address", text);
+    if (!ip || ip->IsV4()) return Invalid("authority {} is no IPv6 address", Quoted(text));
     return SocketAddress{*ip, number};
   }
-  if (host.find(':') != std::string_view::npos) return Invalid("authority {:?} is malformed", text);
+  if (host.find(':') != std::string_view::npos)
+    return Invalid("authority {} is malformed", Quoted(text));
   if (const auto ip = IpAddress::Parse(host)) return SocketAddress{*ip, number};
   return HostPort{std::string(host), number};
 }

@@ -30,6 +30,7 @@ TEST(Authority, IsAnAddressANameOrRefused) {
       {"", "refused"},
       {"[::ffff:10.1.2.3]:80", "refused"},
       {"2001:db8::1:80", "refused"},
+      {"a\xe0:x", "refused"},  // no UTF-8, and an answer all the same
       {"[2001:db8::1:80", "refused"},
   };
   for (const auto& [text, shape] : cases) EXPECT_EQ(Shape(text), shape) << text;

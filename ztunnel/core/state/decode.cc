@@ -257,6 +257,10 @@ absl::StatusOr<Workload> DecodeWorkload(const pb::Workload& in) {
 
 absl::StatusOr<Service> DecodeService(const pb::Service& in) {
   if (in.namespace_().empty()) return Invalid("namespace is empty");
+  // The resource is known as namespace/hostname, and the first '/' parts them.
+  if (in.namespace_().find('/') != std::string::npos) {
+    return Invalid("namespace {} holds a '/'", Quoted(in.namespace_()));
+  }
   if (in.hostname().empty()) return Invalid("hostname is empty");
   Service out;
   out.name = in.name();

@@ -289,6 +289,7 @@ TEST_F(State, RefusesABadResourceAloneAndKeepsTheVersionBefore) {
       pb::LoadBalancing::UNSPECIFIED_SCOPE);
   EXPECT_FALSE(store_.UpsertAddress("", service).ok());
   EXPECT_FALSE(store_.UpsertAddress("", pb::Address()).ok());
+  EXPECT_FALSE(store_.UpsertAddress("", Svc("shop/west", "web.shop")).ok());
   EXPECT_FALSE(store_.UpsertAddress("another/name", Svc("shop", "web.shop")).ok());
 }
 

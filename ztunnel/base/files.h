@@ -11,8 +11,10 @@
 
 namespace mesh {
 
-// More than `limit_bytes` is ResourceExhausted: a file that grew by mistake does not fill the memory.
-absl::StatusOr<std::string> ReadFile(const std::string& path, size_t limit_bytes = size_t{64} << 20);
+// More than `limit_bytes` is ResourceExhausted: a file that grew by mistake does not fill the
+// memory.
+absl::StatusOr<std::string> ReadFile(const std::string& path,
+                                     size_t limit_bytes = size_t{64} << 20);
 // The text, or `otherwise` when it cannot be read.
 std::string ReadFileOr(const std::string& path, std::string_view otherwise = "");
 

@@ -33,7 +33,7 @@ TEST_F(Files, ModeHoldsWhateverTheUmask) {
   ::umask(0777);
   EXPECT_TRUE(WriteFile(dir_ + "/open", "o", 0644).ok());
   ::umask(before);
-  struct stat info {};
+  struct stat info{};
   ASSERT_EQ(::stat((dir_ + "/key").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
   ASSERT_EQ(::stat((dir_ + "/open").c_str(), &info), 0);

@@ -1,6 +1,6 @@
 # The whole interface of this repository, the same here and in CI.
 #   make build      everything, optimised, into build/release
-#   make demo       two nodes, a sample, the story in about a minute (root)
+#   make demo       two nodes, a sample, the story in less than a minute (root)
 #   make test       unit, bpf and netns tests (root for the last two; ctest shows them as skipped without)
 #   make bench      the mesh against plain pod-to-pod TCP (root)
 SHELL := /bin/bash

@@ -11,6 +11,7 @@
 #include "tools/meshctl/context.h"
 #include "tools/meshctl/json.h"
 #include "tools/meshctl/local/files.h"
+#include "tools/meshctl/local/workload_check.h"
 #include "tools/meshctl/output.h"
 #include "tools/meshctl/yaml.h"
 #include "ztunnel/base/files.h"
@@ -119,6 +120,33 @@ int ApplyOne(const Context& context, const ObjectStore& before, Json object) {
   return kOk;
 }
 
+void Tell(const k8s::Problem& problem) {
+  PrintErr(fmt::format("{}: {}", problem.level == k8s::Level::kError ? "error" : "warning",
+                       problem.ToString()));
+}
+
+// Kinds that make pods elsewhere and not here are an error: the mesh would be without those pods.
+k8s::Problem InLocalMode(k8s::Problem problem) {
+  const std::string kind = problem.object.substr(0, problem.object.find(' '));
+  if (problem.field == "kind" && local::IsForeignWorkload(kind)) {
+    problem.level = k8s::Level::kError;
+    problem.reason = fmt::format(
+        "local mode runs Deployment, ReplicaSet, StatefulSet and Pod objects, no {}", kind);
+  }
+  return problem;
+}
+
+// Tells what of a workload is not done here; false when it is refused for that.
+bool CheckRunnable(const std::string& file, const k8s::ManifestEntry& entry, const Json& object) {
+  bool runnable = true;
+  for (const local::Remark& remark : local::CheckWorkload(object)) {
+    const auto level = remark.refused ? k8s::Level::kError : k8s::Level::kWarning;
+    Tell(k8s::MakeProblem(file, entry, {level, remark.field, remark.reason}));
+    runnable = runnable && !remark.refused;
+  }
+  return runnable;
+}
+
 // Removes one object; false when there was none.
 bool DeleteOne(const Context& context, const ObjectStore& user, const ObjectStore& all,
                const ObjectKey& key, int& code) {
@@ -198,13 +226,17 @@ int Apply(const Context& context, const std::vector<std::string>& files) {
   for (const Input& input : inputs) {
     const ObjectStore before = LoadManifests(context.layout, config);
     const k8s::CheckedManifest checked = k8s::CheckManifest(input.name, input.text);
-    for (const k8s::Problem& problem : checked.problems) {
-      const bool error = problem.level == k8s::Level::kError;
-      PrintErr(fmt::format("{}: {}", error ? "error" : "warning", problem.ToString()));
-      failed = failed || error;
+    for (const k8s::Problem& found : checked.problems) {
+      const k8s::Problem problem = InLocalMode(found);
+      Tell(problem);
+      failed = failed || problem.level == k8s::Level::kError;
     }
     for (const auto& [entry, object] : checked.objects) {
-      failed = ApplyOne(context, before, Json::From(entry.json)) != kOk || failed;
+      const Json json = Json::From(entry.json);
+      if (!CheckRunnable(input.name, entry, json) || ApplyOne(context, before, json) != kOk) {
+        failed = true;
+        continue;
+      }
       ++applied;
     }
     if (checked.objects.empty() && checked.problems.empty()) {

@@ -219,7 +219,9 @@ int Exec(const Context& context, const std::string& name, const std::string& con
   }
   if (!chosen)
     return Refuse(NotFound("pod {} has no container \"{}\"", meta.At("name").Str(), container));
-  spec.env = local::PodEnv(*chosen, **pod, config.bin_dir);
+  auto env = local::PodEnv(*chosen, **pod, store, config.bin_dir);
+  if (!env.ok()) return Refuse(env.status());
+  spec.env = *std::move(env);
   if (const char* term = std::getenv("TERM")) spec.env.push_back(std::string("TERM=") + term);
   spec.workdir = chosen->At("workingDir").Str("/");
   spec.hostname = meta.At("name").Str().substr(0, 63);

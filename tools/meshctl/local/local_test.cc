@@ -12,6 +12,7 @@
 #include "tools/meshctl/local/process.h"
 #include "tools/meshctl/local/store.h"
 #include "tools/meshctl/local/tokens.h"
+#include "tools/meshctl/local/workload_check.h"
 #include "tools/meshctl/local/workloads.h"
 #include "tools/meshctl/yaml.h"
 #include "ztunnel/base/files.h"
@@ -187,19 +188,89 @@ TEST_F(Local, ContainersSeeTheirPodsFields) {
   const Json pod = Yaml(
       "metadata: {name: p, labels: {version: v2}}\nstatus: {podIPs: [{ip: 1.2.3.4}, {ip: "
       "'::1'}]}\n");
+  Write("m/c.yaml", "kind: ConfigMap\nmetadata: {name: c}\ndata: {COLOR: red, size: '7'}\n");
+  ObjectStore objects({dir_ + "/m"});
+  objects.Reload();
   const auto env = PodEnv(Yaml(R"y(
+envFrom: [{prefix: C_, configMapRef: {name: c}}, {configMapRef: {name: none, optional: true}}]
 env:
 - {name: V, valueFrom: {fieldRef: {fieldPath: "metadata.labels['version']"}}}
 - {name: IPS, valueFrom: {fieldRef: {fieldPath: status.podIPs}}}
 - {name: BOTH, value: "$(V)-$(NONE)-$$(V)"}
 - {name: POD_NAME, value: mine}
+- {name: SIZE, valueFrom: {configMapKeyRef: {name: c, key: size}}}
+- {name: ABSENT, valueFrom: {configMapKeyRef: {name: c, key: none, optional: true}}}
 )y"),
-                          pod, "/bin-dir");
-  EXPECT_THAT(env, testing::Contains("V=v2"));
-  EXPECT_THAT(env, testing::Contains("IPS=1.2.3.4,::1"));
-  EXPECT_THAT(env, testing::Contains("BOTH=v2-$(NONE)-$(V)"));
-  EXPECT_THAT(env, testing::Contains("POD_NAME=mine"));
-  EXPECT_THAT(env, testing::Contains(testing::StartsWith("PATH=/bin-dir:")));
+                          pod, objects, "/bin-dir");
+  ASSERT_TRUE(env.ok()) << env.status();
+  EXPECT_THAT(*env, testing::Contains("V=v2"));
+  EXPECT_THAT(*env, testing::Contains("IPS=1.2.3.4,::1"));
+  EXPECT_THAT(*env, testing::Contains("BOTH=v2-$(NONE)-$(V)"));
+  EXPECT_THAT(*env, testing::Contains("POD_NAME=mine"));
+  EXPECT_THAT(*env, testing::Contains("C_COLOR=red"));
+  EXPECT_THAT(*env, testing::Contains("SIZE=7"));
+  EXPECT_THAT(*env, testing::Not(testing::Contains(testing::StartsWith("ABSENT="))));
+  EXPECT_THAT(*env, testing::Contains(testing::StartsWith("PATH=/bin-dir:")));
+
+  const auto refused = [&](std::string_view container) {
+    return std::string(PodEnv(Yaml(container), pod, objects, "/b").status().message());
+  };
+  EXPECT_THAT(refused("envFrom: [{configMapRef: {name: none}}]"),
+              HasSubstr("ConfigMap default/none"));
+  EXPECT_THAT(refused("env: [{name: A, valueFrom: {configMapKeyRef: {name: c, key: none}}}]"),
+              HasSubstr("no key \"none\""));
+}
+
+TEST_F(Local, AReplicaSetKeepsItsPodsWhenItsTemplateChanges) {
+  const auto plan = [&](const std::string& image) {
+    Write("m/r.yaml",
+          "kind: ReplicaSet\nmetadata: {name: web}\nspec:\n  replicas: 3\n"
+          "  template: {spec: {containers: [{name: a, image: " +
+              image + "}]}}\n");
+    ObjectStore user({dir_ + "/m"});
+    user.Reload();
+    return PlanPods(user);
+  };
+  const auto before = plan("x"), after = plan("other");
+  ASSERT_EQ(before.size(), 1u);
+  ASSERT_EQ(after.size(), 1u);
+  EXPECT_EQ(before[0].replicas, 3);
+  EXPECT_EQ(before[0].prefix, "web");
+  EXPECT_EQ(before[0].revision, after[0].revision);
+}
+
+TEST_F(Local, WhatAWorkloadDoesNotGetIsSaid) {
+  std::vector<std::string> refused, ignored;
+  for (const Remark& remark : CheckWorkload(Yaml(R"(
+kind: Deployment
+spec:
+  template:
+    spec:
+      nodeSelector: {kubernetes.io/hostname: node-1, disk: ssd}
+      securityContext: {runAsUser: 1000}
+      volumes: [{name: tmp, emptyDir: {}}, {name: more, emptyDir: {}}]
+      containers:
+      - name: plain
+        image: x
+        imagePullPolicy: Always
+      - name: app
+        resources: {}
+        readinessProbe: {grpc: {port: 1}}
+        envFrom: [{secretRef: {name: s}}]
+        env:
+        - {name: A, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
+        - {name: B, valueFrom: {fieldRef: {fieldPath: status.moon}}}
+        - {name: C, valueFrom: {secretKeyRef: {name: s, key: k}}}
+)")))
+    (remark.refused ? refused : ignored).push_back(remark.field);
+  const std::string spec = "spec.template.spec.", app = spec + "containers[1].";
+  EXPECT_THAT(refused, testing::UnorderedElementsAre(app + "env[1].valueFrom.fieldRef.fieldPath",
+                                                     app + "env[2].valueFrom.secretKeyRef",
+                                                     app + "envFrom[0].secretRef"));
+  EXPECT_THAT(ignored, testing::UnorderedElementsAre(
+                           spec + "nodeSelector", spec + "securityContext", spec + "volumes",
+                           app + "resources", app + "readinessProbe.grpc"));
+  EXPECT_THAT(CheckWorkload(Yaml("kind: Service\nspec: {securityContext: {}}")), IsEmpty());
 }
 
 TEST_F(Local, NodeTokensVerifyWithThePublicKey) {

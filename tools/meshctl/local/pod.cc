@@ -129,11 +129,11 @@ void Pod::StartEnrolment() {
                  CniBody(netns_path(), name_, ns_, *node_, index_, host_.config.ipv6));
 }
 
-LaunchSpec Pod::BaseLaunch(const Json& container) const {
+absl::StatusOr<LaunchSpec> Pod::BaseLaunch(const Json& container) const {
   Json pod = object_;
   pod["status"] = StatusObject();
   LaunchSpec spec;
-  spec.env = PodEnv(container, pod, host_.config.bin_dir);
+  ASSIGN_OR_RETURN(spec.env, PodEnv(container, pod, host_.objects, host_.config.bin_dir));
   spec.workdir = container.At("workingDir").Str("/");
   spec.netns = netns_path();
   spec.cgroup = host_.cgroup.pod(node_->name, uid_);
@@ -169,26 +169,35 @@ absl::Status Pod::MakeContainers() {
   RETURN_IF_ERROR(
       WriteFile(dir + "/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"));
 
-  const auto make = [&](const Json& spec, RestartPolicy policy) {
-    LaunchSpec launch = BaseLaunch(spec);
-    std::string problem;
-    auto command = host_.images.CommandOf(spec);
-    if (command.ok()) {
-      for (const std::string& word : *command)
-        launch.argv.push_back(ExpandVariables(word, launch.env));
-    } else {
-      problem = std::string(MessageOf(command.status()));
-    }
-    return std::make_unique<Container>(spec, std::move(launch), std::move(problem), policy,
-                                       host_.children);
-  };
   const Json& spec = object_.At("spec");
-  for (const Json& container : spec.At("initContainers").Items())
-    init_.push_back(make(container, RestartPolicy::kOnFailure));
-  for (const Json& container : spec.At("containers").Items())
-    containers_.push_back(make(container, PolicyOf(spec)));
-  if (containers_.empty()) return Invalid("spec.containers: a pod needs one at least");
+  std::vector<std::unique_ptr<Container>> init, containers;
+  for (const Json& container : spec.At("initContainers").Items()) {
+    ASSIGN_OR_RETURN(auto made, MakeContainer(container, RestartPolicy::kOnFailure));
+    init.push_back(std::move(made));
+  }
+  for (const Json& container : spec.At("containers").Items()) {
+    ASSIGN_OR_RETURN(auto made, MakeContainer(container, PolicyOf(spec)));
+    containers.push_back(std::move(made));
+  }
+  if (containers.empty()) return Invalid("spec.containers: a pod needs one at least");
+  init_ = std::move(init);
+  containers_ = std::move(containers);
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Container>> Pod::MakeContainer(const Json& spec,
+                                                              RestartPolicy policy) const {
+  ASSIGN_OR_RETURN(LaunchSpec launch, BaseLaunch(spec));
+  std::string problem;
+  auto command = host_.images.CommandOf(spec);
+  if (command.ok()) {
+    for (const std::string& word : *command)
+      launch.argv.push_back(ExpandVariables(word, launch.env));
+  } else {
+    problem = std::string(MessageOf(command.status()));
+  }
+  return std::make_unique<Container>(spec, std::move(launch), std::move(problem), policy,
+                                     host_.children);
 }
 
 ProbePlace Pod::Place() const {
@@ -331,7 +340,7 @@ Json Pod::StatusObject() const {
   for (const auto& container : init_) status["initContainerStatuses"].Push(container->Status());
   for (const auto& container : containers_) status["containerStatuses"].Push(container->Status());
   if (!problem_.empty()) {
-    status["reason"] = node_ ? "EnrolmentPending" : "Unschedulable";
+    status["reason"] = node_ ? "NotStarted" : "Unschedulable";
     status["message"] = problem_;
   }
   return status;

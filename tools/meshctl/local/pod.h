@@ -6,7 +6,7 @@
 // the runtime's.
 #pragma once
 
-#include <absl/status/status.h>
+#include <absl/status/statusor.h>
 #include <absl/time/time.h>
 
 #include <future>
@@ -30,6 +30,7 @@ struct PodHost {
   Network network;
   ImageTable images;
   Children children;
+  const ObjectStore& objects;  // the user's
 };
 
 class Pod {
@@ -66,7 +67,9 @@ class Pod {
   absl::Status MakeNetwork();
   void StartEnrolment();
   absl::Status MakeContainers();
-  LaunchSpec BaseLaunch(const Json& container) const;
+  absl::StatusOr<std::unique_ptr<Container>> MakeContainer(const Json& spec,
+                                                           RestartPolicy policy) const;
+  absl::StatusOr<LaunchSpec> BaseLaunch(const Json& container) const;
   ProbePlace Place() const;
   bool host_network() const { return object_.Get({"spec", "hostNetwork"}).Bool(); }
   std::string netns_path() const { return Layout::netns_path(netns_); }

@@ -1,16 +1,26 @@
-// The environment of a container: its `env`, with values from the pod's own fields.
+// The environment of a container: its `envFrom` and `env`, with values from ConfigMaps and from the
+// pod's own fields.
 #pragma once
 
+#include <absl/status/statusor.h>
+
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "tools/meshctl/json.h"
+#include "tools/meshctl/local/store.h"
 
 namespace mesh::local {
 
-// `pod` has its status. PATH begins with `bin_dir`.
-std::vector<std::string> PodEnv(const meshctl::Json& container, const meshctl::Json& pod,
-                                const std::string& bin_dir);
+// `pod` has its status; PATH begins with `bin_dir`. Unavailable: a ConfigMap or a key of one that
+// is not optional is not there (yet).
+absl::StatusOr<std::vector<std::string>> PodEnv(const meshctl::Json& container,
+                                                const meshctl::Json& pod,
+                                                const ObjectStore& objects,
+                                                const std::string& bin_dir);
+
+// Whether a fieldRef of this path has a value here.
+bool IsPodField(std::string_view path);
 
 // $(NAME) of a command line, as Kubernetes replaces it; $$(NAME) stays as $(NAME).
 std::string ExpandVariables(const std::string& text, const std::vector<std::string>& env);

@@ -57,7 +57,7 @@ class Watcher {
 class Runtime {
  public:
   Runtime(const Layout& layout, const Config& config, const MeshCgroup& cgroup)
-      : host_{layout, config, cgroup, Network(layout, config), ImageTable(), Children()},
+      : host_{layout, config, cgroup, Network(layout, config), ImageTable(), Children(), user_},
         user_(UserDirs(layout, config)),
         pods_(host_),
         addresses_(layout, config.ipv6) {}

@@ -23,6 +23,7 @@ constexpr KindNames kKinds[] = {
     {"Service", {"svc", ""}},
     {"Deployment", {"deploy", ""}},
     {"StatefulSet", {"sts", ""}},
+    {"ReplicaSet", {"rs", ""}},
     {"Namespace", {"ns", ""}},
     {"Node", {"no", ""}},
     {"ServiceAccount", {"sa", ""}},

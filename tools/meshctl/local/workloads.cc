@@ -51,6 +51,14 @@ PodSet OfDeployment(const Json& deployment, const ObjectKey& key) {
   return set;
 }
 
+// As in Kubernetes, a changed template is for new pods only: a ReplicaSet has one revision.
+PodSet OfReplicaSet(const Json& replicas, const ObjectKey& key) {
+  PodSet set{key, "replicaset", {}, key.name, Replicas(replicas), FromTemplate(replicas, key)};
+  set.pod["metadata"]["generateName"] = key.name + "-";
+  set.pod["metadata"]["ownerReferences"].Push(Owner("apps/v1", "ReplicaSet", key.name, key.ns));
+  return set;
+}
+
 PodSet OfStatefulSet(const Json& stateful, const ObjectKey& key) {
   PodSet set{
       key, ShortHash(stateful.Get({"spec", "template"}).Dump(), 10), {}, "", Replicas(stateful),
@@ -82,6 +90,7 @@ std::vector<PodSet> PlanPods(const ObjectStore& user) {
   for (const auto& [key, object] : user.objects()) {
     if (object.Get({"spec"}).IsNull()) continue;
     if (key.kind == "Deployment") plan.push_back(OfDeployment(object, key));
+    if (key.kind == "ReplicaSet") plan.push_back(OfReplicaSet(object, key));
     if (key.kind == "StatefulSet") plan.push_back(OfStatefulSet(object, key));
     if (key.kind == "Pod") plan.push_back(OfPod(object, key));
   }

@@ -1,4 +1,5 @@
-// Which pods should exist, from the user's objects: Deployments, StatefulSets and bare Pods.
+// Which pods should exist, from the user's objects: Deployments, ReplicaSets,
+// StatefulSets and bare Pods.
 #pragma once
 
 #include <string>
@@ -8,12 +9,12 @@
 
 namespace mesh::local {
 
-// Pods that are alike: of one Deployment, of one StatefulSet, or one bare Pod.
+// Pods that are alike: of one Deployment, ReplicaSet or StatefulSet, or one bare Pod.
 struct PodSet {
   ObjectKey owner;
   std::string revision;            // changes when the pods have to be made anew
-  std::vector<std::string> names;  // fixed names; empty for a Deployment
-  std::string prefix;              // of a Deployment's names: "reviews-v1-<hash>"
+  std::vector<std::string> names;  // fixed names; empty for a Deployment or ReplicaSet
+  std::string prefix;              // of the others' names: "reviews-v1-<hash>"
   int replicas = 1;
   Json pod;  // the Pod without name and status; labels and owner are filled in
 

@@ -1,0 +1,167 @@
+// Manifests as people have them: written for a cluster, with images, volumes and settings that this
+// machine has not. They come up as they stand, and what is left out is said.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fmt/format.h>
+
+#include <set>
+
+#include "tests/support/mesh_test.h"
+
+namespace mesh::test {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr const char* kNamespace = R"(
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: default
+  labels: {istio.io/dataplane-mode: ambient}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: client}
+spec:
+  containers:
+  - {name: curl, image: curlimages/curl}
+)";
+
+// The shape in which Bookinfo is published: no command, no target port, volumes that are mounted.
+std::string App(std::string_view app, std::string_view version) {
+  return fmt::format(R"(
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {0}-{1}
+  labels: {{app: {0}, version: {1}}}
+spec:
+  replicas: 1
+  selector:
+    matchLabels: {{app: {0}, version: {1}}}
+  template:
+    metadata:
+      annotations: {{prometheus.io/scrape: "true"}}
+      labels: {{app: {0}, version: {1}}}
+    spec:
+      serviceAccountName: bookinfo-{0}
+      containers:
+      - name: {0}
+        image: docker.io/istio/examples-bookinfo-{0}-{1}:1.20.1
+        imagePullPolicy: IfNotPresent
+        env:
+        - {{name: LOG_DIR, value: "/tmp/logs"}}
+        ports:
+        - containerPort: 9080
+        volumeMounts:
+        - {{name: tmp, mountPath: /tmp}}
+      volumes:
+      - {{name: tmp, emptyDir: {{}}}}
+)",
+                     app, version);
+}
+
+std::string Service(std::string_view app) {
+  return fmt::format(R"(
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: bookinfo-{0}}}
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: {0}
+  labels: {{app: {0}, service: {0}}}
+spec:
+  ports:
+  - {{port: 9080, name: http}}
+  selector: {{app: {0}}}
+)",
+                     app);
+}
+
+class Manifests : public MeshTest {
+ protected:
+  static void SetUpTestSuite() {
+    if (Up("manifests")) ASSERT_EQ(mesh_->Apply(kNamespace).code, 0);
+  }
+};
+
+TEST_F(Manifests, PublishedBookinfoComesUpAsItStands) {
+  std::string yaml;
+  for (const char* app : {"details", "ratings", "reviews", "productpage"})
+    yaml += Service(app) + App(app, "v1");
+  yaml += App("reviews", "v2") + App("reviews", "v3");
+  const Outcome applied = mesh_->Apply(yaml);
+  ASSERT_EQ(applied.code, 0) << applied.err;
+  EXPECT_THAT(applied.err, HasSubstr("Deployment default/reviews-v3: spec.template.spec.volumes: "
+                                     "tmp: not mounted in local mode"));
+  std::set<std::string> seen;
+  EXPECT_TRUE(Eventually(
+      [&] {
+        const Outcome page =
+            mesh_->Exec("default/client", {"curl", "-sSf", "-m", "5",
+                                           "http://productpage:9080/api/v1/products/0/reviews"});
+        for (const char* version : {"reviews-v1-", "reviews-v2-", "reviews-v3-"}) {
+          if (page.code == 0 && page.out.find(version) != std::string::npos) seen.insert(version);
+        }
+        return seen.size() == 3;
+      },
+      std::chrono::seconds(40)))
+      << testing::PrintToString(seen) << mesh_->Meshctl({"status"}).out;
+}
+
+TEST_F(Manifests, APodWaitsForItsConfigMapAndReadsIt) {
+  ASSERT_EQ(mesh_->Apply(R"(
+apiVersion: v1
+kind: Pod
+metadata: {name: reader}
+spec:
+  containers:
+  - name: curl
+    image: curlimages/curl
+    env:
+    - {name: COLOR, valueFrom: {configMapKeyRef: {name: paint, key: color}}}
+)")
+                .code,
+            0);
+  EXPECT_TRUE(Eventually([] {
+    return mesh_->Meshctl({"local", "get", "pod", "reader", "-o", "json"})
+               .out.find("ConfigMap default/paint is not there") != std::string::npos;
+  }));
+  ASSERT_EQ(mesh_->Apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: paint}\n"
+                         "data: {color: blue}\n")
+                .code,
+            0);
+  ASSERT_TRUE(mesh_->WaitReady({"default/reader"}));
+  EXPECT_EQ(mesh_->Exec("default/reader", {"sh", "-c", "echo $COLOR"}).out, "blue\n");
+}
+
+TEST_F(Manifests, WhatWouldStartOtherwiseThanAskedIsRefusedByName) {
+  const Outcome daemon = mesh_->Apply(
+      "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: everywhere}\nspec: {}\n");
+  EXPECT_NE(daemon.code, 0);
+  EXPECT_THAT(daemon.err, HasSubstr("DaemonSet everywhere: kind: local mode runs"));
+  const Outcome secret = mesh_->Apply(R"(
+apiVersion: v1
+kind: Pod
+metadata: {name: secretive}
+spec:
+  containers:
+  - name: curl
+    image: curlimages/curl
+    env:
+    - {name: KEY, valueFrom: {secretKeyRef: {name: s, key: k}}}
+)");
+  EXPECT_NE(secret.code, 0);
+  EXPECT_THAT(secret.err, HasSubstr("spec.containers[0].env[0].valueFrom.secretKeyRef: not "
+                                    "supported in local mode"));
+  EXPECT_NE(mesh_->Meshctl({"local", "get", "pod", "secretive"}).code, 0);
+}
+
+}  // namespace
+}  // namespace mesh::test

@@ -11,9 +11,9 @@ find_package(GTest REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(nghttp2 REQUIRED IMPORTED_TARGET libnghttp2)
 pkg_check_modules(libbpf REQUIRED IMPORTED_TARGET libbpf)
-pkg_check_modules(ldns REQUIRED IMPORTED_TARGET ldns)
 pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
-find_library(MESH_HTTPLIB cpp-httplib REQUIRED)
+# Its header's classes depend on the switches that the library was built with; the .pc file tells them.
+pkg_check_modules(cpp_httplib REQUIRED IMPORTED_TARGET cpp-httplib)
 
 if(TARGET yaml-cpp::yaml-cpp)  # 0.8 (Debian 13) names it so, 0.7 (Debian 12) does not
   set(MESH_YAML yaml-cpp::yaml-cpp)

@@ -72,7 +72,12 @@ class NameServer : public ::testing::Test {
     config.fallback_servers = {{*IpAddress::Parse("127.0.0.1"), PortOf(upstream_.get())}};
     worker_ = std::make_unique<Worker>(loop_, config, metrics_);
     auto netns = std::make_shared<Netns>(*Netns::Current());
-    ASSERT_TRUE(worker_->AddPod({"uid", "client", "shop", "default"}, netns).ok());
+    // The port that UDP was given may be somebody's for TCP: then another one.
+    absl::Status added = worker_->AddPod({"uid", "client", "shop", "default"}, netns);
+    for (int i = 0; i < 100 && !added.ok(); ++i) {
+      added = worker_->AddPod({"uid", "client", "shop", "default"}, netns);
+    }
+    ASSERT_TRUE(added.ok()) << added;
     worker_->SetState(State());
     port_ = worker_->PortForTest("uid");
     thread_ = std::thread([this] { loop_.Run(); });

@@ -100,9 +100,9 @@ class Dns : public MeshTest, public testing::WithParamInterface<const char*> {
     ASSERT_TRUE(mesh_->WaitReady({"shop/client", "shop/db-0", "shop/db-1", "outside/resolver"}))
         << mesh_->Meshctl({"status"}).out;
     resolver_ = mesh_->PodIp("outside/resolver");
-    ASSERT_TRUE(Eventually(
-        [] { return Ask("db.shop.svc.cluster.local", kA, "udp").find("answers=2") != npos; }))
-        << Ask("db.shop.svc.cluster.local", kA, "udp");
+    ASSERT_TRUE(Eventually([] {
+      return Ask("db.shop.svc.cluster.local", kA, "udp").find("answers=2") != npos;
+    })) << Ask("db.shop.svc.cluster.local", kA, "udp");
     ASSERT_TRUE(Eventually([] { return Ask("example.com", kA, "tcp") == kForwarded; }))
         << Ask("example.com", kA, "tcp");
   }
@@ -114,13 +114,12 @@ class Dns : public MeshTest, public testing::WithParamInterface<const char*> {
   }
   // Through the C library, with `resolver_` as the only nameserver of this command.
   static Outcome Getent(const std::string& database, const std::string& name) {
-    return mesh_->Exec(
-        "shop/client",
-        {"unshare", "-m", "bash", "-c",
-         "sed \"s/^nameserver.*/nameserver $1/\" /etc/resolv.conf >/dev/shm/r$$ && "
-         "mount --bind /dev/shm/r$$ /etc/resolv.conf && rm /dev/shm/r$$ && "
-         "getent \"$2\" \"$3\"",
-         "sh", resolver_, database, name});
+    return mesh_->Exec("shop/client",
+                       {"unshare", "-m", "bash", "-c",
+                        "sed \"s/^nameserver.*/nameserver $1/\" /etc/resolv.conf >/dev/shm/r$$ && "
+                        "mount --bind /dev/shm/r$$ /etc/resolv.conf && rm /dev/shm/r$$ && "
+                        "getent \"$2\" \"$3\"",
+                        "sh", resolver_, database, name});
   }
   static constexpr size_t npos = std::string::npos;
   static constexpr const char* kForwarded = "rcode=0 tc=0 aa=0 answers=1 198.51.100.7";
@@ -172,9 +171,9 @@ TEST_P(Dns, AllElseIsForwardedAndComesBackUnchanged) {
   EXPECT_EQ(Ask("example.com", kAaaa, GetParam()), "rcode=0 tc=0 aa=0 answers=0");
   EXPECT_EQ(Ask("nothing.example.com", kA, GetParam()), kUnknown);
   // Truncation is the resolver's own word; whoever then asks over TCP gets it all.
-  EXPECT_EQ(Ask("large.example.com", kTxt, GetParam()),
-            std::string(GetParam()) == "tcp" ? "rcode=0 tc=0 aa=0 answers=100"
-                                             : "rcode=0 tc=1 aa=0 answers=0");
+  EXPECT_EQ(Ask("large.example.com", kTxt, GetParam()), std::string(GetParam()) == "tcp"
+                                                            ? "rcode=0 tc=0 aa=0 answers=100"
+                                                            : "rcode=0 tc=1 aa=0 answers=0");
   // A name of the mesh, asked for another type, is not ours to answer.
   EXPECT_EQ(Ask("four.shop.svc.cluster.local", kTxt, GetParam()), kUnknown);
 }
@@ -238,8 +237,7 @@ TEST_F(DnsOfTheCLibrary, ARemovedServiceIsForgotten) {
       "apiVersion: v1\nkind: Service\nmetadata: {name: brief, namespace: shop}\n"
       "spec: {clusterIP: 10.96.7.9, selector: {app: db}, ports: [{name: http, port: 80}]}\n";
   ASSERT_EQ(mesh_->Apply(service).code, 0);
-  EXPECT_TRUE(
-      Eventually([] { return Ask("brief.shop", kA, "udp").find("10.96.7.9") != npos; }));
+  EXPECT_TRUE(Eventually([] { return Ask("brief.shop", kA, "udp").find("10.96.7.9") != npos; }));
   ASSERT_EQ(mesh_->Delete(service).code, 0);
   EXPECT_TRUE(Eventually([] { return Ask("brief.shop", kA, "udp") == kForwarded; }));
 }

@@ -90,8 +90,9 @@ constexpr const char* kServerPod = R"py(
 
 std::vector<std::string> DnsAsk(std::string_view server, std::string_view name, int type,
                                 std::string_view how) {
-  return {"python3",         "-c",          kClient, std::string(server), std::string(name),
-          std::to_string(type), std::string(how)};
+  return {
+      "python3",       "-c", kClient, std::string(server), std::string(name), std::to_string(type),
+      std::string(how)};
 }
 
 std::string DnsServerContainers() { return kServerPod; }

@@ -15,9 +15,9 @@ namespace mesh::test {
 std::vector<std::string> DnsAsk(std::string_view server, std::string_view name, int type,
                                 std::string_view how);
 
-// The `containers:` of a pod (indented for `spec:`) that serves UDP and TCP on port 53: the answer to
-// A is 198.51.100.7, to TXT one hundred records (truncated over UDP), to names that start with "no"
-// or end in cluster.local NXDOMAIN, to all else NOERROR and empty.
+// The `containers:` of a pod (indented for `spec:`) that serves UDP and TCP on port 53: the answer
+// to A is 198.51.100.7, to TXT one hundred records (truncated over UDP), to names that start with
+// "no" or end in cluster.local NXDOMAIN, to all else NOERROR and empty.
 std::string DnsServerContainers();
 
 }  // namespace mesh::test

@@ -104,7 +104,7 @@ absl::Status Controller::Impl::RenewServerCertificate() {
 void Controller::Impl::ReadSource() {
   source->Poll([this](const std::vector<k8s::Event>& events) {
     const std::vector<ResourceChange> changes = compiler.Apply(events);
-    status.Write(compiler.TakeConditions());
+    status.Write(compiler.TakeStatuses());
     if (changes.empty()) return;
     index.Update(changes);
     hub.Stage(changes);

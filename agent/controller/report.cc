@@ -170,6 +170,10 @@ std::string Metrics(const ReportSources& from) {
               hub.refused_clients);
   text.Single("mesh_controller_objects", "gauge", "Objects that are read.",
               from.compiler.object_count());
+  text.Single("mesh_controller_compiled_total", "counter", "Objects compiled.",
+              from.compiler.compiled());
+  text.Single("mesh_controller_automatic_addresses_refused_total", "counter",
+              "Hosts that found no automatic address left.", from.compiler.vips().refused());
   text.Family("mesh_controller_resources", "gauge", "Compiled resources.");
   for (const ResourceType type : kResourceTypes) {
     text.Sample("mesh_controller_resources", from.compiler.resources(type).size(),

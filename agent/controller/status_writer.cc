@@ -18,23 +18,31 @@ namespace {
 using k8s::Child;
 using k8s::Set;
 
-std::string PatchOf(const k8s::Key& key, const api::Condition& condition, const std::string& time) {
+std::string PatchOf(const k8s::Key& key, const ObjectStatus& status, const std::string& time) {
   k8s::Json patch;
   Set(patch, "apiVersion", k8s::ApiVersionOf(key.kind));
   Set(patch, "kind", std::string(k8s::NameOf(key.kind)));
   k8s::Json& metadata = Child(patch, "metadata");
   Set(metadata, "name", key.name);
   Set(metadata, "namespace", key.ns);
-  k8s::Json& written = k8s::Append(Child(Child(patch, "status"), "conditions"));
-  Set(written, "type", condition.type());
-  Set(written, "status", condition.status());
-  Set(written, "reason", condition.reason());
-  Set(written, "message", condition.message());
-  if (condition.observed_generation() != 0) {
-    k8s::SetNumber(written, "observedGeneration",
-                   static_cast<double>(condition.observed_generation()));
+  k8s::Json& written = Child(patch, "status");
+  for (const api::Condition& condition : status.conditions) {
+    k8s::Json& item = k8s::Append(Child(written, "conditions"));
+    Set(item, "type", condition.type());
+    Set(item, "status", condition.status());
+    Set(item, "reason", condition.reason());
+    Set(item, "message", condition.message());
+    if (condition.observed_generation() != 0) {
+      k8s::SetNumber(item, "observedGeneration",
+                     static_cast<double>(condition.observed_generation()));
+    }
+    if (!time.empty()) Set(item, "lastTransitionTime", time);
   }
-  if (!time.empty()) Set(written, "lastTransitionTime", time);
+  for (const api::ServiceEntryAddress& address : status.addresses) {
+    k8s::Json& item = k8s::Append(Child(written, "addresses"));
+    Set(item, "host", address.host());
+    Set(item, "value", address.value());
+  }
   return k8s::ToText(patch, true);
 }
 
@@ -48,22 +56,21 @@ std::string StatusWriter::PathOf(const k8s::Key& key) const {
   return fmt::format("{}/status_{}_{}_{}.patch.json", directory_, kind, key.ns, key.name);
 }
 
-void StatusWriter::Write(const std::map<k8s::Key, std::optional<api::Condition>>& conditions) {
+void StatusWriter::Write(const std::map<k8s::Key, ObjectStatus>& statuses) {
   if (directory_.empty()) return;
-  for (const auto& [key, condition] : conditions) {
-    if (!condition) {
+  for (const auto& [key, status] : statuses) {
+    if (status.empty()) {
       if (written_.erase(key) != 0) ::unlink(PathOf(key).c_str());
       continue;
     }
-    std::string text = PatchOf(key, *condition, "");
+    std::string text = PatchOf(key, status, "");
     std::string& before = written_[key];
     if (before == text) continue;
     const std::string now =
         absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone());
-    const absl::Status status = WriteFile(PathOf(key), PatchOf(key, *condition, now), 0644);
-    if (!status.ok()) {
-      Logger("status")->warn("status not written object={} err={}", key.ToString(),
-                             Describe(status));
+    const absl::Status done = WriteFile(PathOf(key), PatchOf(key, status, now), 0644);
+    if (!done.ok()) {
+      Logger("status")->warn("status not written object={} err={}", key.ToString(), Describe(done));
       continue;
     }
     before = std::move(text);

@@ -1,15 +1,13 @@
-// Writes conditions back as merge patches beside the objects, one file an object. The source lays
+// Writes statuses back as merge patches beside the objects, one file an object. The source lays
 // them over the object; a user's file is never touched.
 //
 // Thread: the controller's.
 #pragma once
 
 #include <map>
-#include <optional>
 #include <string>
 
-#include "agent/k8s/object.h"
-#include "proto/api/kube_meta.pb.h"
+#include "agent/controller/model/compiler.h"
 
 namespace mesh::controller {
 
@@ -19,7 +17,7 @@ class StatusWriter {
   // by Sweep().
   explicit StatusWriter(std::string directory) : directory_(std::move(directory)) {}
 
-  void Write(const std::map<k8s::Key, std::optional<api::Condition>>& conditions);
+  void Write(const std::map<k8s::Key, ObjectStatus>& statuses);
   void Sweep() const;
 
  private:

@@ -104,11 +104,12 @@ std::optional<Kind> FindKind(std::string_view word) {
   const std::string wanted = Lower(word);
   for (size_t i = 0; i < kKinds.size(); ++i) {
     const std::string name = Lower(kKinds[i].name);
-    const std::string plural =
-        name.back() == 'y' ? name.substr(0, name.size() - 1) + "ies" : name + "s";
+    const std::string plural = name.back() == 'y'   ? name.substr(0, name.size() - 1) + "ies"
+                               : name.back() == 's' ? name + "es"
+                                                    : name + "s";
     if (wanted == name || wanted == plural) return static_cast<Kind>(i);
   }
-  constexpr std::array<std::pair<std::string_view, Kind>, 9> kShort = {
+  constexpr std::array<std::pair<std::string_view, Kind>, 12> kShort = {
       {{"ns", Kind::kNamespace},
        {"no", Kind::kNode},
        {"sa", Kind::kServiceAccount},
@@ -117,7 +118,10 @@ std::optional<Kind> FindKind(std::string_view word) {
        {"cm", Kind::kConfigMap},
        {"deploy", Kind::kDeployment},
        {"pa", Kind::kPeerAuthentication},
-       {"ap", Kind::kAuthorizationPolicy}}};
+       {"ap", Kind::kAuthorizationPolicy},
+       {"se", Kind::kServiceEntry},
+       {"we", Kind::kWorkloadEntry},
+       {"gtw", Kind::kGateway}}};
   for (const auto& [name, kind] : kShort) {
     if (wanted == name) return kind;
   }

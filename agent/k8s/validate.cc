@@ -110,6 +110,12 @@ void Validate(const Object& object, std::vector<Issue>& issues) {
     ValidatePeerAuthentication(*peer, issues);
   } else if (const auto* policy = object.As<api::AuthorizationPolicy>()) {
     ValidateAuthorizationPolicy(*policy, issues);
+  } else if (const auto* entry = object.As<api::ServiceEntry>()) {
+    ValidateServiceEntry(*entry, issues);
+  } else if (const auto* workload = object.As<api::WorkloadEntry>()) {
+    ValidateWorkloadEntry(*workload, issues);
+  } else if (const auto* gateway = object.As<api::Gateway>()) {
+    ValidateGateway(*gateway, issues);
   } else if (const auto* service = object.As<api::Service>()) {
     ValidateService(*service, issues);
   } else if (const auto* pod = object.As<api::Pod>()) {

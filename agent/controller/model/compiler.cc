@@ -1,30 +1,17 @@
 #include "agent/controller/model/compiler.h"
 
 #include <algorithm>
+#include <tuple>
 
-#include "agent/controller/translate/authorization.h"
-#include "agent/controller/translate/peer_authentication.h"
-#include "agent/controller/translate/service.h"
+#include "agent/controller/translate/service_entry.h"
 #include "agent/controller/translate/workload.h"
-#include "agent/k8s/labels.h"
 #include "ztunnel/base/ip.h"
 #include "ztunnel/base/status.h"
 
 namespace mesh::controller {
-namespace {
 
 using k8s::Key;
 using k8s::Kind;
-
-constexpr char kServiceNameLabel[] = "kubernetes.io/service-name";
-
-Key KeyOf(const api::Pod& pod) {
-  return {Kind::kPod, pod.metadata().namespace_(), pod.metadata().name()};
-}
-
-bool SameMap(const k8s::Labels& a, const k8s::Labels& b) {
-  return a.size() == b.size() && k8s::Matches(a, b);
-}
 
 std::string AliasOf(const std::string& network, std::string_view bytes) {
   const auto ip = IpAddress::FromBytes(bytes);
@@ -43,33 +30,10 @@ Resource MakeWorkload(const istio::workload::Workload& workload) {
   return resource;
 }
 
-}  // namespace
-
 Compiler::Compiler(Settings flags) : flags_(std::move(flags)), settings_(flags_) {}
 
 const Compiler::Resources& Compiler::resources(ResourceType type) const {
   return type == ResourceType::kAddress ? addresses_ : authorizations_;
-}
-
-size_t Compiler::object_count() const {
-  size_t count = namespaces_.size() + nodes_.size() + peer_authentications_.size();
-  const auto add = [&count](const auto& all) {
-    for (const auto& [ns, named] : all) count += named.size();
-  };
-  add(pods_);
-  add(services_);
-  add(slices_);
-  add(policies_);
-  return count;
-}
-
-template <typename T>
-std::shared_ptr<const T> Compiler::Find(const ByNamespace<T>& all, const std::string& ns,
-                                        const std::string& name) const {
-  const auto space = all.find(ns);
-  if (space == all.end()) return nullptr;
-  const auto found = space->second.find(name);
-  return found == space->second.end() ? nullptr : found->second;
 }
 
 std::vector<ResourceChange> Compiler::Apply(const std::vector<k8s::Event>& events) {
@@ -77,35 +41,18 @@ std::vector<ResourceChange> Compiler::Apply(const std::vector<k8s::Event>& event
   Dirty dirty;
   for (const k8s::Event& event : events) {
     Note(event, dirty);  // what depended on it as it was
-    Store(event);
+    store_.Store(event);
     Note(event, dirty);  // and as it is
   }
   if (dirty.everything) {
-    settings_ = WithMeshConfig(flags_, mesh_config_.get(), settings_problem_);
+    const auto config = store_.Find(store_.config_maps, flags_.system_namespace, "istio");
+    settings_ = WithMeshConfig(flags_, config.get(), settings_problem_);
+    if (const api::Namespace* system = store_.SpaceOf(flags_.system_namespace)) {
+      settings_.network = k8s::ValueOf(system->metadata().labels(), "topology.istio.io/network");
+    }
     MarkEverything(dirty);
   }
-  for (const Key& key : dirty.keys) {  // policies first: pods list those that came to be
-    if (key.kind == Kind::kAuthorizationPolicy) CompileAuthorization(key);
-  }
-  for (const Key& key : dirty.keys) {
-    switch (key.kind) {
-      case Kind::kPod:
-        CompilePod(key);
-        break;
-      case Kind::kService:
-        CompileService(key);
-        break;
-      case Kind::kEndpointSlice:
-        CompileSlice(key);
-        break;
-      case Kind::kPeerAuthentication:
-        CompilePeerAuthentication(key);
-        break;
-      default:
-        break;
-    }
-  }
-  if (dirty.static_strict) CompileStaticStrict();
+  CompileAll(dirty);
   std::vector<ResourceChange> changes;
   changes.reserve(changes_.size());
   for (auto& [id, resource] : changes_)
@@ -114,302 +61,97 @@ std::vector<ResourceChange> Compiler::Apply(const std::vector<k8s::Event>& event
   return changes;
 }
 
-void Compiler::MarkPods(const std::string& ns, Dirty& dirty) const {
-  for (const auto& [space, pods] : pods_) {
-    if (space != ns && ns != settings_.root_namespace) continue;
-    for (const auto& [name, pod] : pods) dirty.keys.insert({Kind::kPod, space, name});
+void Compiler::CompileAll(Dirty& dirty) {
+  compiled_ += dirty.keys.size();
+  // Policies first: workloads list those that came to be.
+  for (const Key& key : dirty.keys) {
+    if (key.kind == Kind::kAuthorizationPolicy) CompileAuthorization(key);
+    if (key.kind == Kind::kGateway) CompileGateway(key);
   }
-}
-
-void Compiler::MarkSelected(const api::Service& service, Dirty& dirty) const {
-  const std::string& ns = service.metadata().namespace_();
-  const auto& selector = service.spec().selector();
-  if (const auto space = pods_.find(ns); !selector.empty() && space != pods_.end()) {
-    for (const auto& [name, pod] : space->second) {
-      if (k8s::Matches(selector, pod->metadata().labels())) dirty.keys.insert(KeyOf(*pod));
-    }
-  }
-  if (const auto space = slices_.find(ns); space != slices_.end()) {
-    for (const auto& [name, slice] : space->second) {
-      if (k8s::ValueOf(slice->metadata().labels(), kServiceNameLabel) ==
-          service.metadata().name()) {
-        dirty.keys.insert({Kind::kEndpointSlice, ns, name});
-      }
-    }
-  }
-}
-
-void Compiler::MarkEverything(Dirty& dirty) const {
-  const auto mark = [&dirty](Kind kind, const auto& all) {
-    for (const auto& [ns, named] : all) {
-      for (const auto& [name, object] : named) dirty.keys.insert({kind, ns, name});
-    }
-  };
-  mark(Kind::kPod, pods_);
-  mark(Kind::kService, services_);
-  mark(Kind::kEndpointSlice, slices_);
-  mark(Kind::kAuthorizationPolicy, policies_);
-  for (const auto& policy : peer_authentications_) {
-    dirty.keys.insert(
-        {Kind::kPeerAuthentication, policy->metadata().namespace_(), policy->metadata().name()});
-  }
-  dirty.static_strict = true;
-}
-
-// Marks what depends on the stored version of the event's object; called before and after storing.
-void Compiler::Note(const k8s::Event& event, Dirty& dirty) {
-  const Key& key = event.object.key();
-  switch (key.kind) {
-    case Kind::kPod:
-    case Kind::kEndpointSlice:
-      dirty.keys.insert(key);
-      break;
-    case Kind::kService:
-      dirty.keys.insert(key);
-      if (const auto service = Find(services_, key.ns, key.name)) MarkSelected(*service, dirty);
-      break;
-    case Kind::kNode: {
-      const auto node = nodes_.find(key.name);
-      const auto& now = event.object.metadata().labels();
-      const bool same =
-          !event.deleted && node != nodes_.end() && SameMap(node->second->metadata().labels(), now);
-      if (same) break;
-      if (const auto on = pods_on_.find(key.name); on != pods_on_.end()) {
-        dirty.keys.insert(on->second.begin(), on->second.end());
-      }
-      break;
-    }
-    case Kind::kNamespace:
-      if (const auto space = services_.find(key.name); space != services_.end()) {
-        for (const auto& [name, service] : space->second) {
-          dirty.keys.insert({Kind::kService, key.name, name});
-        }
-      }
-      break;
-    case Kind::kAuthorizationPolicy:
-      dirty.keys.insert(key);
-      if (const auto policy = Find(policies_, key.ns, key.name);
-          policy != nullptr && policy->spec().has_selector()) {
-        MarkPods(key.ns, dirty);
-      }
-      break;
-    case Kind::kPeerAuthentication:
-      dirty.keys.insert(key);
-      dirty.static_strict = true;
-      MarkPods(key.ns, dirty);
-      // A parent decides what a workload policy becomes.
-      for (const auto& policy : peer_authentications_) {
-        const std::string& ns = policy->metadata().namespace_();
-        if (ns == key.ns || key.ns == settings_.root_namespace) {
-          dirty.keys.insert({Kind::kPeerAuthentication, ns, policy->metadata().name()});
-        }
-      }
-      break;
-    case Kind::kConfigMap:
-      if (key.ns == flags_.system_namespace && key.name == "istio") dirty.everything = true;
-      break;
-    default:
-      break;
-  }
-}
-
-void Compiler::Store(const k8s::Event& event) {
-  const Key& key = event.object.key();
-  const auto put = [&](auto& named, auto shared) {
-    if (event.deleted) {
-      named.erase(key.name);
+  // Entries by age, so that automatic addresses do not depend on the order of a batch; what a
+  // status says is taken in before anything new is given out.
+  std::vector<std::pair<Key, std::shared_ptr<const api::ServiceEntry>>> entries;
+  for (const Key& key : dirty.keys) {
+    if (key.kind != Kind::kServiceEntry) continue;
+    entries.emplace_back(key, store_.Find(store_.service_entries, key.ns, key.name));
+    const auto& entry = entries.back().second;
+    if (entry == nullptr) {
+      vips_.Release(key);
     } else {
-      named[key.name] = std::move(shared);
+      vips_.Claim(key, HostsToAllocate(*entry), entry->status());
     }
+  }
+  const auto age = [](const auto& entry) {
+    return std::make_tuple(
+        entry.second ? entry.second->metadata().creation_timestamp() : std::string(), entry.first);
   };
-  const k8s::Object& object = event.object;
-  switch (key.kind) {
-    case Kind::kNamespace:
-      put(namespaces_, object.Share<api::Namespace>());
-      break;
-    case Kind::kNode:
-      put(nodes_, object.Share<api::Node>());
-      break;
-    case Kind::kService:
-      put(services_[key.ns], object.Share<api::Service>());
-      break;
-    case Kind::kEndpointSlice:
-      put(slices_[key.ns], object.Share<api::EndpointSlice>());
-      break;
-    case Kind::kAuthorizationPolicy:
-      put(policies_[key.ns], object.Share<api::AuthorizationPolicy>());
-      break;
-    case Kind::kPod: {
-      if (const auto old = Find(pods_, key.ns, key.name)) {
-        pods_on_[old->spec().node_name()].erase(key);
+  std::sort(entries.begin(), entries.end(),
+            [&age](const auto& a, const auto& b) { return age(a) < age(b); });
+  for (const auto& [key, entry] : entries) CompileServiceEntry(key);
+  for (const Key& key : dirty.keys) {
+    if (key.kind == Kind::kPod) CompilePod(key);
+    if (key.kind == Kind::kWorkloadEntry) CompileWorkloadEntry(key);
+    if (key.kind == Kind::kService) CompileService(key);
+    if (key.kind == Kind::kEndpointSlice) CompileSlice(key);
+    if (key.kind == Kind::kPeerAuthentication) CompilePeerAuthentication(key);
+  }
+  if (dirty.static_strict) CompileStaticStrict();
+}
+
+void Compiler::Produce(ResourceType type, const Key& key, std::vector<Resource> resources) {
+  Resources& all = type == ResourceType::kAddress ? addresses_ : authorizations_;
+  std::set<std::string> names;
+  for (Resource& resource : resources) {
+    names.insert(resource.name);
+    producers_[{type, resource.name}] = key;
+    ResourceRef& slot = all[resource.name];
+    if (slot != nullptr && slot->version == resource.version) {
+      if (const auto change = changes_.find({type, resource.name}); change != changes_.end()) {
+        change->second = slot;  // gone and come again within one batch
       }
-      put(pods_[key.ns], object.Share<api::Pod>());
-      if (!event.deleted) pods_on_[object.As<api::Pod>()->spec().node_name()].insert(key);
-      break;
-    }
-    case Kind::kPeerAuthentication: {
-      std::erase_if(peer_authentications_, [&key](const k8s::PeerAuthenticationRef& policy) {
-        return policy->metadata().namespace_() == key.ns && policy->metadata().name() == key.name;
-      });
-      if (!event.deleted) peer_authentications_.push_back(object.Share<api::PeerAuthentication>());
-      break;
-    }
-    case Kind::kConfigMap:
-      if (key.ns == flags_.system_namespace && key.name == "istio") {
-        mesh_config_ = event.deleted ? nullptr : object.Share<api::ConfigMap>();
-      }
-      break;
-    default:
-      break;
-  }
-}
-
-void Compiler::CompilePod(const Key& key) {
-  const auto pod = Find(pods_, key.ns, key.name);
-  if (pod == nullptr || !IsSent(*pod)) return Retire(ResourceType::kAddress, key, {});
-  WorkloadContext context;
-  if (const auto node = nodes_.find(pod->spec().node_name()); node != nodes_.end()) {
-    context.node = node->second.get();
-  }
-  if (const auto space = services_.find(key.ns); space != services_.end()) {
-    for (const auto& [name, service] : space->second) {
-      if (IsSent(*service) && !service->spec().selector().empty() &&
-          k8s::Matches(service->spec().selector(), pod->metadata().labels())) {
-        context.services.push_back(service.get());
-      }
-    }
-  }
-  context.authorization_policies = PolicyKeysFor(*pod);
-  Resource resource = MakeWorkload(TranslatePod(*pod, context, settings_));
-  Retire(ResourceType::kAddress, key, {resource.name});
-  Put(ResourceType::kAddress, std::move(resource));
-}
-
-std::vector<std::string> Compiler::PolicyKeysFor(const api::Pod& pod) const {
-  const std::string& ns = pod.metadata().namespace_();
-  const auto& labels = pod.metadata().labels();
-  std::set<std::string> keys;
-  for (const std::string& space : {settings_.root_namespace, ns}) {
-    const auto policies = policies_.find(space);
-    if (policies == policies_.end()) continue;
-    for (const auto& [name, policy] : policies->second) {
-      const auto& selector = policy->spec().selector().match_labels();
-      if (selector.empty() || !k8s::Matches(selector, labels)) continue;
-      // Not those that are for waypoints, or not enforced.
-      if (const std::string key = space + "/" + name; authorizations_.count(key) != 0)
-        keys.insert(key);
-    }
-  }
-  std::vector<std::string> result(keys.begin(), keys.end());
-  if (auto key = PeerAuthenticationKeyFor(peer_authentications_, ns, labels, settings_)) {
-    result.push_back(*std::move(key));
-  }
-  return result;
-}
-
-void Compiler::CompileService(const Key& key) {
-  const auto service = Find(services_, key.ns, key.name);
-  if (service == nullptr || !IsSent(*service)) return Retire(ResourceType::kAddress, key, {});
-  const auto space = namespaces_.find(key.ns);
-  istio::workload::Address address;
-  *address.mutable_service() = TranslateService(
-      *service, space == namespaces_.end() ? nullptr : space->second.get(), settings_);
-  Resource resource = MakeResource(ResourceNameOf(*service, settings_), address);
-  for (const auto& vip : address.service().addresses()) {
-    resource.aliases.push_back(AliasOf(vip.network(), vip.address()));
-  }
-  Retire(ResourceType::kAddress, key, {resource.name});
-  Put(ResourceType::kAddress, std::move(resource));
-}
-
-void Compiler::CompileSlice(const Key& key) {
-  std::set<std::string> keep;
-  std::vector<Resource> resources;
-  if (const auto slice = Find(slices_, key.ns, key.name)) {
-    const auto service =
-        Find(services_, key.ns, k8s::ValueOf(slice->metadata().labels(), kServiceNameLabel));
-    // Where there is a selector, the pods speak for themselves.
-    if (service != nullptr && IsSent(*service) && service->spec().selector().empty()) {
-      for (const auto& workload : TranslateSlice(*slice, *service, settings_)) {
-        keep.insert(workload.uid());
-        resources.push_back(MakeWorkload(workload));
-      }
-    }
-  }
-  Retire(ResourceType::kAddress, key, keep);
-  for (Resource& resource : resources) Put(ResourceType::kAddress, std::move(resource));
-  produced_[key] = std::move(keep);
-}
-
-void Compiler::CompileAuthorization(const Key& key) {
-  const auto policy = Find(policies_, key.ns, key.name);
-  if (policy == nullptr) {
-    conditions_[key] = std::nullopt;
-    return Retire(ResourceType::kAuthorization, key, {});
-  }
-  TranslatedPolicy translated = TranslateAuthorization(*policy, settings_);
-  conditions_[key] = std::move(translated.condition);
-  if (!translated.authorization) return Retire(ResourceType::kAuthorization, key, {});
-  Put(ResourceType::kAuthorization,
-      MakeResource(key.ns + "/" + key.name, *translated.authorization));
-  produced_[key] = {key.ns + "/" + key.name};
-}
-
-void Compiler::CompilePeerAuthentication(const Key& key) {
-  for (const auto& policy : peer_authentications_) {
-    if (policy->metadata().namespace_() != key.ns || policy->metadata().name() != key.name)
       continue;
-    const bool parent =
-        k8s::ParentFor(peer_authentications_, settings_.root_namespace, key.ns).strict;
-    const auto authorization = TranslatePeerAuthentication(*policy, parent, settings_);
-    if (!authorization) break;
-    const std::string name = key.ns + "/" + authorization->name();
-    Put(ResourceType::kAuthorization, MakeResource(name, *authorization));
-    produced_[key] = {name};
+    }
+    slot = std::make_shared<const Resource>(std::move(resource));
+    changes_[{type, slot->name}] = slot;
+  }
+  const auto before = produced_.find({type, key});
+  if (before != produced_.end()) {
+    for (const std::string& name : before->second) {
+      if (names.count(name) != 0) continue;
+      // Another object may have become the one that says what this name is.
+      const auto producer = producers_.find({type, name});
+      if (producer == producers_.end() || producer->second != key) continue;
+      producers_.erase(producer);
+      if (all.erase(name) != 0) changes_[{type, name}] = nullptr;
+    }
+  }
+  if (names.empty()) {
+    produced_.erase({type, key});
+  } else {
+    produced_[{type, key}] = std::move(names);
+  }
+}
+
+void Compiler::SetStatus(const Key& key, ObjectStatus status) {
+  if (status.empty()) {
+    if (with_status_.erase(key) != 0) statuses_[key] = {};
     return;
   }
-  Retire(ResourceType::kAuthorization, key, {});
+  with_status_.insert(key);
+  statuses_[key] = std::move(status);
 }
 
-void Compiler::CompileStaticStrict() {
-  // Produced by no object of its own: kept under a key that no object has.
-  const Key key{Kind::kPeerAuthentication, "", ""};
-  if (peer_authentications_.empty()) return Retire(ResourceType::kAuthorization, key, {});
-  const auto authorization = StaticStrict(settings_);
-  const std::string name = authorization.namespace_() + "/" + authorization.name();
-  Retire(ResourceType::kAuthorization, key, {name});
-  Put(ResourceType::kAuthorization, MakeResource(name, authorization));
-  produced_[key] = {name};
-}
-
-void Compiler::Put(ResourceType type, Resource resource) {
-  Resources& all = type == ResourceType::kAddress ? addresses_ : authorizations_;
-  ResourceRef& slot = all[resource.name];
-  if (slot != nullptr && slot->version == resource.version) return;
-  slot = std::make_shared<const Resource>(std::move(resource));
-  changes_[{type, slot->name}] = slot;
-}
-
-void Compiler::Retire(ResourceType type, const Key& key, const std::set<std::string>& keep) {
-  Resources& all = type == ResourceType::kAddress ? addresses_ : authorizations_;
-  std::set<std::string>& names = produced_[key];
-  for (const std::string& name : names) {
-    if (keep.count(name) != 0) continue;
-    if (all.erase(name) != 0) changes_[{type, name}] = nullptr;
-  }
-  names = keep;
-  if (names.empty()) produced_.erase(key);
-}
+std::map<Key, ObjectStatus> Compiler::TakeStatuses() { return std::exchange(statuses_, {}); }
 
 absl::Status Compiler::CheckRunsOn(const std::string& node, const std::string& ns,
                                    const std::string& service_account) const {
-  const auto on = pods_on_.find(node);
-  if (on == pods_on_.end() || on->second.empty()) {
+  const auto on = store_.pods_on.find(node);
+  if (on == store_.pods_on.end() || on->second.empty()) {
     return PermissionDenied("no pod is known to run on node {}", node);
   }
   for (const Key& key : on->second) {
     if (key.ns != ns) continue;
-    const auto pod = Find(pods_, key.ns, key.name);
+    const auto pod = store_.Find(store_.pods, key.ns, key.name);
     const std::string& phase = pod->status().phase();
     if (phase != "Failed" && phase != "Succeeded" && ServiceAccountOf(*pod) == service_account) {
       return absl::OkStatus();
@@ -417,10 +159,6 @@ absl::Status Compiler::CheckRunsOn(const std::string& node, const std::string& n
   }
   return PermissionDenied("no pod with service account {}/{} runs on node {}", ns, service_account,
                           node);
-}
-
-std::map<Key, std::optional<api::Condition>> Compiler::TakeConditions() {
-  return std::exchange(conditions_, {});
 }
 
 }  // namespace mesh::controller

@@ -14,7 +14,10 @@ struct Settings {
   std::string trust_domain = "cluster.local";
   std::string cluster_id = "Kubernetes";
   std::string cluster_domain = "cluster.local";
-  bool dry_run_policies = false;  // send policies annotated istio.io/dry-run
+  // Of this cluster: label topology.istio.io/network of the system namespace; empty: the default.
+  std::string network;
+  bool auto_allow_waypoint = false;  // admit waypoints to the workloads behind them
+  bool dry_run_policies = false;     // send policies annotated istio.io/dry-run
 
   bool operator==(const Settings&) const = default;
 };

@@ -1,9 +1,11 @@
 // The recorded answers of the reference to our inputs (tests/data/ambient), resource by resource
 // and field by field.
+#include <fmt/format.h>
 #include <google/protobuf/util/json_util.h>
 #include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <set>
 
@@ -69,6 +71,25 @@ struct Case {
   Settings settings;
 };
 
+const Json& StatusOf(const Json& statuses, const k8s::Key& key) {
+  return At(statuses, fmt::format("{}/{}/{}", k8s::NameOf(key.kind), key.ns, key.name).c_str());
+}
+
+// The reference went on counting automatic addresses from case to case: an entry begins with those
+// that it was given.
+k8s::Object WithAddresses(const k8s::Object& object, const Json& statuses) {
+  const auto* entry = object.As<api::ServiceEntry>();
+  const Json& given = At(StatusOf(statuses, object.key()), "addresses");
+  if (entry == nullptr || given.list_value().values().empty()) return object;
+  auto copy = std::make_shared<api::ServiceEntry>(*entry);
+  for (const Json& address : given.list_value().values()) {
+    auto& added = *copy->mutable_status()->add_addresses();
+    added.set_host(k8s::StringMember(address, "host"));
+    added.set_value(k8s::StringMember(address, "value"));
+  }
+  return k8s::MakeObject(k8s::Kind::kServiceEntry, std::move(copy));
+}
+
 Case Load(const std::string& name) {
   Case loaded;
   const fs::path path = DataDir() / name / "cluster.json";
@@ -76,12 +97,17 @@ Case Load(const std::string& name) {
   for (const k8s::Problem& problem : checked.problems) {
     EXPECT_EQ(problem.level, k8s::Level::kWarning) << problem.ToString();
   }
-  for (auto& [entry, object] : checked.objects) loaded.events.push_back({false, object});
+  const auto status = k8s::FromText(ReadFileOr(DataDir() / name / "status.json"));
+  for (auto& [entry, object] : checked.objects) {
+    loaded.events.push_back({false, status.ok() ? WithAddresses(object, *status) : object});
+  }
   const auto settings = k8s::FromText(ReadFileOr(DataDir() / name / "settings.json"));
   if (settings.ok()) {
     loaded.settings.dry_run_policies =
         k8s::StringMember(At(*settings, "env"), "AMBIENT_ENABLE_DRY_RUN_AUTHORIZATION_POLICY") ==
         "true";
+    loaded.settings.auto_allow_waypoint =
+        k8s::StringMember(At(*settings, "env"), "PILOT_AUTO_ALLOW_WAYPOINT_POLICY") == "true";
   }
   return loaded;
 }
@@ -95,7 +121,7 @@ void Check(const Compiler& compiler, const std::string& name) {
                                           compiler.resources(ResourceType::kAuthorization));
 }
 
-class AmbientTest : public testing::TestWithParam<const char*> {};
+class AmbientTest : public testing::TestWithParam<std::string> {};
 
 TEST_P(AmbientTest, IsTranslatedAsRecorded) {
   Case loaded = Load(GetParam());
@@ -120,46 +146,86 @@ TEST_P(AmbientTest, IsTheSameWhenItComesPieceByPiece) {
   Check(compiler, GetParam());
 }
 
+// "type=... status=... ..." of each condition and address, sorted.
+std::vector<std::string> Lines(const Json& status) {
+  std::vector<std::string> lines;
+  for (const Json& condition : At(status, "conditions").list_value().values()) {
+    lines.push_back(fmt::format("{} {} {} \"{}\" {}", k8s::StringMember(condition, "type"),
+                                k8s::StringMember(condition, "status"),
+                                k8s::StringMember(condition, "reason"),
+                                k8s::StringMember(condition, "message"),
+                                k8s::StringMember(condition, "observedGeneration")));
+  }
+  for (const Json& address : At(status, "addresses").list_value().values()) {
+    lines.push_back(k8s::StringMember(address, "host") + " " + k8s::StringMember(address, "value"));
+  }
+  std::sort(lines.begin(), lines.end());
+  return lines;
+}
+
+std::vector<std::string> Lines(const ObjectStatus& status) {
+  std::vector<std::string> lines;
+  for (const api::Condition& condition : status.conditions) {
+    const int64_t generation = condition.observed_generation();
+    lines.push_back(fmt::format("{} {} {} \"{}\" {}", condition.type(), condition.status(),
+                                condition.reason(), condition.message(),
+                                generation == 0 ? "" : fmt::format("{}", generation)));
+  }
+  for (const auto& address : status.addresses) {
+    lines.push_back(address.host() + " " + address.value());
+  }
+  std::sort(lines.begin(), lines.end());
+  return lines;
+}
+
 TEST_P(AmbientTest, TellsTheStatusAsRecorded) {
   Case loaded = Load(GetParam());
   Compiler compiler(loaded.settings);
   compiler.Apply(loaded.events);
-  const auto conditions = compiler.TakeConditions();
-  const auto expected = k8s::FromText(ReadFileOr(DataDir() / GetParam() / "status.json"));
-  if (!expected.ok()) return;  // nothing was written there
-  for (const auto& [key, condition] : conditions) {
-    if (!condition) continue;
+  const auto statuses = compiler.TakeStatuses();
+  const auto recorded = k8s::FromText(ReadFileOr(DataDir() / GetParam() / "status.json"));
+  const Json expected = recorded.ok() ? *recorded : Json();
+  std::set<std::string> told;
+  for (const auto& [key, status] : statuses) {
     SCOPED_TRACE(key.ToString());
-    const Json& object = At(*expected, ("AuthorizationPolicy/" + key.ns + "/" + key.name).c_str());
-    const Json& list = At(object, "conditions");
-    ASSERT_EQ(list.list_value().values_size(), 1);
-    const Json& wanted = list.list_value().values(0);
-    EXPECT_EQ(k8s::StringMember(wanted, "status"), condition->status());
-    EXPECT_EQ(k8s::StringMember(wanted, "reason"), condition->reason());
-    EXPECT_EQ(k8s::StringMember(wanted, "message"), condition->message());
+    told.insert(fmt::format("{}/{}/{}", k8s::NameOf(key.kind), key.ns, key.name));
+    EXPECT_EQ(Lines(StatusOf(expected, key)), Lines(status));
+  }
+  for (const auto& [name, status] : expected.struct_value().fields()) {
+    EXPECT_EQ(told.count(name), 1u) << "no status of " << name;
   }
 }
 
-// Cases of kinds that are not read yet (ServiceEntry, WorkloadEntry, Gateway) are not in this list.
-INSTANTIATE_TEST_SUITE_P(
-    Recorded, AmbientTest,
-    testing::Values("pod-hbone", "pod-host-network", "pod-locality", "pod-network-label",
-                    "pod-owners", "pod-phases", "pod-service-accounts", "svc-clusterip",
-                    "svc-dual-stack", "svc-export-to", "svc-externalname",
-                    "svc-internal-traffic-local", "svc-labels-annotations-ignored",
-                    "svc-named-target-ports", "svc-nodeport-lb", "svc-port-protocols",
-                    "svc-slices-manual", "svc-traffic-distribution", "pa-all-ports-strict",
-                    "pa-disable", "pa-matrix", "pa-mesh-strict", "pa-namespace-strict",
-                    "pa-oldest-wins", "pa-root-selector", "pa-strict-open-ports",
-                    "pa-unset-ports-under-strict", "pa-with-authz", "pa-workload-strict",
-                    "ap-actions", "ap-dry-run", "ap-dry-run-enabled", "ap-empty-rules",
-                    "ap-l7-allow", "ap-ports", "ap-principals", "ap-scopes", "ap-service-accounts",
-                    "ap-trust-domain-fields", "ap-when-l4", "app-library", "mesh-root-namespace"),
-    [](const auto& param) {
-      std::string name = param.param;
-      std::replace(name.begin(), name.end(), '-', '_');
-      return name;
-    });
+// From an empty cluster the entries are given addresses by age, and take them along when they go.
+TEST(AutomaticAddresses, AreGivenAsTheReferenceGivesThem) {
+  const fs::path path = DataDir() / "se-auto-allocation" / "cluster.json";
+  std::vector<k8s::Event> events;
+  for (auto& [entry, object] : k8s::CheckManifest(path, ReadFileOr(path)).objects) {
+    events.push_back({false, object});
+  }
+  Compiler compiler{Settings()};
+  compiler.Apply(events);
+  Check(compiler, "se-auto-allocation");
+}
+
+std::vector<std::string> AllCases() {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(DataDir())) {
+    if (entry.is_directory()) names.push_back(entry.path().filename());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+// Every folder of the recordings is a case; a lost one shows here.
+TEST(Recordings, AreAllThere) { EXPECT_EQ(AllCases().size(), 67u); }
+
+INSTANTIATE_TEST_SUITE_P(Recorded, AmbientTest, testing::ValuesIn(AllCases()),
+                         [](const auto& param) {
+                           std::string name = param.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace mesh::controller

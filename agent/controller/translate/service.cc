@@ -70,7 +70,38 @@ wl::AppProtocol ProtocolOf(const api::ServicePort& port) {
 
 bool IsTcp(std::string_view protocol) { return protocol.empty() || protocol == "TCP"; }
 
-// The target as a number; 0 when it is a name.
+std::vector<std::string> ClusterIps(const api::ServiceSpec& spec) {
+  std::vector<std::string> ips(spec.cluster_ips().begin(), spec.cluster_ips().end());
+  if (ips.empty() && !spec.cluster_ip().empty()) ips.push_back(spec.cluster_ip());
+  if (!ips.empty() && ips.front() == "None") ips.clear();
+  return ips;
+}
+
+wl::IPFamilies FamiliesOf(const api::ServiceSpec& spec) {
+  bool v4 = false;
+  bool v6 = false;
+  for (const std::string& family : spec.ip_families()) (family == "IPv6" ? v6 : v4) = true;
+  if (spec.ip_families().empty()) {
+    for (const std::string& text : ClusterIps(spec)) {
+      if (const auto ip = IpAddress::Parse(text)) (ip->IsV4() ? v4 : v6) = true;
+    }
+  }
+  if (v4 && v6) return wl::DUAL;
+  return v4 ? wl::IPV4_ONLY : v6 ? wl::IPV6_ONLY : wl::AUTOMATIC;
+}
+
+using Lb = wl::LoadBalancing;
+void Prefer(std::initializer_list<Lb::Scope> scopes, Lb::Mode mode, wl::Service& out) {
+  for (const Lb::Scope scope : scopes) {
+    out.mutable_load_balancing()->add_routing_preference(scope);
+  }
+  out.mutable_load_balancing()->set_mode(mode);
+}
+
+}  // namespace
+
+wl::AppProtocol ProtocolNamed(std::string_view word) { return ParseProtocol(word).protocol; }
+
 uint32_t TargetNumber(const api::ServicePort& port) {
   const auto& target = port.target_port();
   switch (target.kind_case()) {
@@ -95,59 +126,21 @@ uint32_t FindNamedPort(const api::Pod& pod, const std::string& name) {
   return 0;
 }
 
-std::vector<std::string> ClusterIps(const api::ServiceSpec& spec) {
-  std::vector<std::string> ips(spec.cluster_ips().begin(), spec.cluster_ips().end());
-  if (ips.empty() && !spec.cluster_ip().empty()) ips.push_back(spec.cluster_ip());
-  if (!ips.empty() && ips.front() == "None") ips.clear();
-  return ips;
-}
-
-wl::IPFamilies FamiliesOf(const api::ServiceSpec& spec) {
-  bool v4 = false;
-  bool v6 = false;
-  for (const std::string& family : spec.ip_families()) (family == "IPv6" ? v6 : v4) = true;
-  if (spec.ip_families().empty()) {
-    for (const std::string& text : ClusterIps(spec)) {
-      if (const auto ip = IpAddress::Parse(text)) (ip->IsV4() ? v4 : v6) = true;
-    }
-  }
-  if (v4 && v6) return wl::DUAL;
-  return v4 ? wl::IPV4_ONLY : v6 ? wl::IPV6_ONLY : wl::AUTOMATIC;
-}
-
-// The first of field, annotation, namespace annotation that says something.
-std::string DistributionOf(const api::Service& service, const api::Namespace* space) {
+void AddDistribution(const std::string& field, const api::ObjectMeta& meta,
+                     const api::Namespace* space, wl::Service& out) {
   constexpr char kAnnotation[] = "networking.istio.io/traffic-distribution";
-  std::string text = service.spec().traffic_distribution();
-  if (text.empty()) text = k8s::ValueOf(service.metadata().annotations(), kAnnotation);
+  std::string text = field;
+  if (text.empty()) text = k8s::ValueOf(meta.annotations(), kAnnotation);
   if (text.empty() && space != nullptr) {
     text = k8s::ValueOf(space->metadata().annotations(), kAnnotation);
   }
-  return Lower(text);
-}
-
-void AddLoadBalancing(const api::Service& service, const api::Namespace* space, wl::Service& out) {
-  using Lb = wl::LoadBalancing;
-  const auto prefer = [&out](std::initializer_list<Lb::Scope> scopes, Lb::Mode mode) {
-    for (const Lb::Scope scope : scopes) {
-      out.mutable_load_balancing()->add_routing_preference(scope);
-    }
-    out.mutable_load_balancing()->set_mode(mode);
-  };
-  const std::string distribution = DistributionOf(service, space);
-  if (service.spec().internal_traffic_policy() == "Local") {
-    prefer({Lb::NODE}, Lb::STRICT);
-  } else if (distribution == "preferclose" || distribution == "prefersamezone") {
-    prefer({Lb::NETWORK, Lb::REGION, Lb::ZONE}, Lb::FAILOVER);
+  const std::string distribution = Lower(text);
+  if (distribution == "preferclose" || distribution == "prefersamezone") {
+    Prefer({Lb::NETWORK, Lb::REGION, Lb::ZONE}, Lb::FAILOVER, out);
   } else if (distribution == "prefersamenode") {
-    prefer({Lb::NETWORK, Lb::REGION, Lb::ZONE, Lb::SUBZONE, Lb::NODE}, Lb::FAILOVER);
-  }
-  if (service.spec().publish_not_ready_addresses()) {
-    out.mutable_load_balancing()->set_health_policy(Lb::ALLOW_ALL);
+    Prefer({Lb::NETWORK, Lb::REGION, Lb::ZONE, Lb::SUBZONE, Lb::NODE}, Lb::FAILOVER, out);
   }
 }
-
-}  // namespace
 
 std::string HostnameOf(const api::Service& service, const Settings& settings) {
   return fmt::format("{}.{}.svc.{}", service.metadata().name(), service.metadata().namespace_(),
@@ -167,7 +160,11 @@ wl::Service TranslateService(const api::Service& service, const api::Namespace* 
   out.set_namespace_(service.metadata().namespace_());
   out.set_hostname(HostnameOf(service, settings));
   for (const std::string& text : ClusterIps(service.spec())) {
-    if (const auto ip = IpAddress::Parse(text)) out.add_addresses()->set_address(ip->ToBytes());
+    if (const auto ip = IpAddress::Parse(text)) {
+      wl::NetworkAddress& address = *out.add_addresses();
+      address.set_network(settings.network);
+      address.set_address(ip->ToBytes());
+    }
   }
   for (const api::ServicePort& port : service.spec().ports()) {
     if (!IsTcp(port.protocol())) continue;  // UDP is never proxied
@@ -177,7 +174,14 @@ wl::Service TranslateService(const api::Service& service, const api::Namespace* 
     added.set_app_protocol(ProtocolOf(port));
   }
   out.set_ip_families(FamiliesOf(service.spec()));
-  AddLoadBalancing(service, space, out);
+  if (service.spec().internal_traffic_policy() == "Local") {
+    Prefer({Lb::NODE}, Lb::STRICT, out);
+  } else {
+    AddDistribution(service.spec().traffic_distribution(), service.metadata(), space, out);
+  }
+  if (service.spec().publish_not_ready_addresses()) {
+    out.mutable_load_balancing()->set_health_policy(Lb::ALLOW_ALL);
+  }
   out.set_canonical(true);
   return out;
 }

@@ -13,6 +13,15 @@ namespace mesh::controller {
 std::string HostnameOf(const api::Service& service, const Settings& settings);
 std::string ResourceNameOf(const api::Service& service, const Settings& settings);  // ns/hostname
 
+// What a protocol's word means on the wire; UNKNOWN for words that the wire does not have.
+istio::workload::AppProtocol ProtocolNamed(std::string_view word);
+// The target as a number; 0 when it is a name.
+uint32_t TargetNumber(const api::ServicePort& port);
+uint32_t FindNamedPort(const api::Pod& pod, const std::string& name);  // 0: none
+// Topology preference: the first of `field`, the object's annotation, its namespace's annotation.
+void AddDistribution(const std::string& field, const api::ObjectMeta& meta,
+                     const api::Namespace* space, istio::workload::Service& out);
+
 // What is not sent: ExternalName.
 bool IsSent(const api::Service& service);
 

@@ -114,6 +114,14 @@ std::string WorkloadNameOf(const api::Pod& pod) {
   return pod.metadata().generate_name().empty() ? pod.metadata().name() : OwnerNameOf(pod);
 }
 
+void AddCanonical(const k8s::Labels& labels, const std::string& name, wl::Workload& out) {
+  out.set_canonical_name(FirstLabel(
+      labels, {"service.istio.io/canonical-name", "app.kubernetes.io/name", "app"}, name));
+  out.set_canonical_revision(FirstLabel(
+      labels, {"service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"},
+      "latest"));
+}
+
 wl::Workload TranslatePod(const api::Pod& pod, const WorkloadContext& context,
                           const Settings& settings) {
   const auto& labels = pod.metadata().labels();
@@ -127,17 +135,14 @@ wl::Workload TranslatePod(const api::Pod& pod, const WorkloadContext& context,
       ValueOf(pod.metadata().annotations(), "ambient.istio.io/redirection") == "enabled";
   out.set_tunnel_protocol(native || enrolled ? wl::HBONE : wl::TunnelProtocol::NONE);
   out.set_native_tunnel(native);
+  out.set_network(settings.network);
   if (settings.trust_domain != "cluster.local") out.set_trust_domain(settings.trust_domain);
   out.set_service_account(ServiceAccountOf(pod));
   out.set_node(pod.spec().node_name());
   const std::string workload_name = WorkloadNameOf(pod);
   out.set_workload_name(workload_name);
   out.set_workload_type(wl::POD);
-  out.set_canonical_name(FirstLabel(
-      labels, {"service.istio.io/canonical-name", "app.kubernetes.io/name", "app"}, workload_name));
-  out.set_canonical_revision(FirstLabel(
-      labels, {"service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"},
-      "latest"));
+  AddCanonical(labels, workload_name, out);
   for (const api::Service* service : context.services) {
     (*out.mutable_services())[ResourceNameOf(*service, settings)] = PortsOn(*service, pod);
   }
@@ -168,6 +173,7 @@ std::vector<wl::Workload> TranslateSlice(const api::EndpointSlice& slice,
       out.set_namespace_(slice.metadata().namespace_());
       out.add_addresses(ip->ToBytes());
       out.set_cluster_id(settings.cluster_id);
+      out.set_network(settings.network);
       out.set_network_mode(wl::HOST_NETWORK);  // never found by address
       const bool ready = !endpoint.conditions().has_ready() || endpoint.conditions().ready();
       out.set_status(ready ? wl::HEALTHY : wl::UNHEALTHY);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "agent/controller/model/settings.h"
+#include "agent/k8s/labels.h"
 #include "proto/api/kube_core.pb.h"
 #include "proto/workload.pb.h"
 
@@ -18,6 +19,10 @@ std::string ServiceAccountOf(const api::Pod& pod);                 // "default" 
 // The name of the Deployment, StatefulSet, Job ... that a pod belongs to, else its own. Only pods
 // with a generateName are asked for their owner.
 std::string WorkloadNameOf(const api::Pod& pod);
+
+// Canonical name and revision by the labels, else `name` and "latest".
+void AddCanonical(const k8s::Labels& labels, const std::string& name,
+                  istio::workload::Workload& out);
 
 struct WorkloadContext {
   const api::Node* node = nullptr;                  // null: unknown

@@ -1,0 +1,165 @@
+// Pods, WorkloadEntries and endpoints listed by hand.
+#include "agent/controller/model/compiler.h"
+#include "agent/controller/translate/network_gateway.h"
+#include "agent/controller/translate/service.h"
+#include "agent/controller/translate/service_entry.h"
+#include "agent/controller/translate/workload.h"
+
+namespace mesh::controller {
+namespace {
+
+using k8s::Key;
+
+constexpr char kServiceNameLabel[] = "kubernetes.io/service-name";
+constexpr char kGatewayNameLabel[] = "gateway.networking.k8s.io/gateway-name";
+
+bool Selects(const api::Service& service, const k8s::Labels& labels) {
+  return IsSent(service) && !service.spec().selector().empty() &&
+         k8s::Matches(service.spec().selector(), labels);
+}
+
+bool Selects(const api::ServiceEntry& entry, const k8s::Labels& labels) {
+  return !entry.spec().workload_selector().labels().empty() &&
+         k8s::Matches(entry.spec().workload_selector().labels(), labels);
+}
+
+}  // namespace
+
+std::optional<WaypointBinding> Compiler::Bind(const api::ObjectMeta& meta,
+                                              const k8s::Labels& labels, TrafficType type,
+                                              bool* own) const {
+  const std::string& ns = meta.namespace_();
+  const api::Namespace* space = store_.SpaceOf(ns);
+  const auto wish = WaypointWishOf(meta, labels, space);
+  if (!wish) return std::nullopt;
+  if (own != nullptr) *own = wish->own;
+  const auto gateway = store_.Find(store_.gateways, wish->ref.ns, wish->ref.name);
+  const api::GatewayClass* klass = nullptr;
+  if (gateway != nullptr) {
+    const auto found = store_.gateway_classes.find(gateway->spec().gateway_class_name());
+    if (found != store_.gateway_classes.end()) klass = found->second.get();
+  }
+  return BindWaypoint(wish->ref, ns, type,
+                      {.space = space, .gateway = gateway.get(), .klass = klass}, settings_);
+}
+
+void Compiler::AddAutoAllow(const std::optional<WaypointBinding>& binding,
+                            istio::workload::Workload& out) const {
+  if (!settings_.auto_allow_waypoint || !binding || !binding->address) return;
+  const std::string key = AutoAllowKey(binding->ref.ns, binding->ref.name);
+  if (authorizations_.count(key) == 0) return;
+  for (const std::string& listed : out.authorization_policies()) {
+    if (listed == key) return;
+  }
+  out.add_authorization_policies(key);
+}
+
+void Compiler::AddBindings(const api::ObjectMeta& meta, const k8s::Labels& labels,
+                           istio::workload::Workload& out) const {
+  const auto waypoint = Bind(meta, labels, TrafficType::kWorkload);
+  if (waypoint && waypoint->address) *out.mutable_waypoint() = *waypoint->address;
+  AddAutoAllow(waypoint, out);
+  if (!out.network().empty() && out.network() != settings_.network) {
+    for (const auto& [ns, gateways] : store_.gateways) {
+      for (const auto& [name, gateway] : gateways) {
+        for (const NetworkGateway& way : NetworkGatewaysOf(*gateway, settings_)) {
+          if (way.network != out.network()) continue;
+          *out.mutable_network_gateway() = way.address;
+          return;  // the first by name
+        }
+      }
+    }
+  }
+}
+
+void Compiler::CompilePod(const Key& key) {
+  const auto pod = store_.Find(store_.pods, key.ns, key.name);
+  if (pod == nullptr || !IsSent(*pod)) return Produce(ResourceType::kAddress, key, {});
+  const auto& labels = pod->metadata().labels();
+  WorkloadContext context;
+  if (const auto node = store_.nodes.find(pod->spec().node_name()); node != store_.nodes.end()) {
+    context.node = node->second.get();
+  }
+  for (const auto& [name, service] : store_.In(store_.services, key.ns)) {
+    if (Selects(*service, labels)) context.services.push_back(service.get());
+  }
+  context.authorization_policies = PolicyKeysFor(key.ns, labels);
+  istio::workload::Workload out = TranslatePod(*pod, context, settings_);
+  for (const auto& [name, entry] : store_.In(store_.service_entries, key.ns)) {
+    if (!Selects(*entry, labels)) continue;
+    for (const std::string& host : entry->spec().hosts()) {
+      if (OwnsHost(*entry, host))
+        (*out.mutable_services())[key.ns + "/" + host] = PortsOn(*entry, *pod);
+    }
+  }
+  if (settings_.auto_allow_waypoint) {
+    for (const api::Service* service : context.services) {
+      AddAutoAllow(Bind(service->metadata(), TrafficType::kService), out);
+    }
+  }
+  AddBindings(pod->metadata(), labels, out);
+  if (const std::string& gateway = k8s::ValueOf(labels, kGatewayNameLabel); !gateway.empty()) {
+    if (const auto own = store_.Find(store_.gateways, key.ns, gateway)) {
+      const auto klass = store_.gateway_classes.find(own->spec().gateway_class_name());
+      const auto tunnel = ApplicationTunnelOf(
+          *own, klass == store_.gateway_classes.end() ? nullptr : klass->second.get());
+      if (tunnel) *out.mutable_application_tunnel() = *tunnel;
+    }
+  }
+  std::vector<Resource> resources;
+  resources.push_back(MakeWorkload(out));
+  Produce(ResourceType::kAddress, key, std::move(resources));
+}
+
+void Compiler::CompileWorkloadEntry(const Key& key) {
+  const auto entry = store_.Find(store_.workload_entries, key.ns, key.name);
+  if (entry == nullptr) {
+    SetStatus(key, {});
+    return Produce(ResourceType::kAddress, key, {});
+  }
+  const k8s::Labels labels = LabelsOf(*entry);
+  istio::workload::Workload out = TranslateWorkloadEntry(*entry, settings_);
+  for (const std::string& policy : PolicyKeysFor(key.ns, labels)) {
+    out.add_authorization_policies(policy);
+  }
+  for (const auto& [name, service] : store_.In(store_.services, key.ns)) {
+    if (!Selects(*service, labels)) continue;
+    (*out.mutable_services())[ResourceNameOf(*service, settings_)] =
+        PortsOn(*service, entry->spec());
+    AddAutoAllow(Bind(service->metadata(), TrafficType::kService), out);
+  }
+  for (const auto& [name, other] : store_.In(store_.service_entries, key.ns)) {
+    if (!Selects(*other, labels)) continue;
+    for (const std::string& host : other->spec().hosts()) {
+      if (!OwnsHost(*other, host)) continue;
+      (*out.mutable_services())[key.ns + "/" + host] = PortsOn(*other, entry->spec());
+    }
+  }
+  AddBindings(entry->metadata(), labels, out);
+  // A namespace's waypoint is for whoever it serves; only an own wish can be disappointed.
+  bool own = false;
+  const auto binding = Bind(entry->metadata(), labels, TrafficType::kWorkload, &own);
+  ObjectStatus status;
+  if (binding && own) status.conditions.push_back(binding->condition);
+  SetStatus(key, std::move(status));
+  std::vector<Resource> resources;
+  resources.push_back(MakeWorkload(out));
+  Produce(ResourceType::kAddress, key, std::move(resources));
+}
+
+void Compiler::CompileSlice(const Key& key) {
+  std::vector<Resource> resources;
+  if (const auto slice = store_.Find(store_.slices, key.ns, key.name)) {
+    const auto service = store_.Find(store_.services, key.ns,
+                                     k8s::ValueOf(slice->metadata().labels(), kServiceNameLabel));
+    // Where there is a selector, the pods speak for themselves.
+    if (service != nullptr && IsSent(*service) && service->spec().selector().empty()) {
+      for (const auto& workload : TranslateSlice(*slice, *service, settings_)) {
+        resources.push_back(MakeWorkload(workload));
+      }
+    }
+  }
+  Produce(ResourceType::kAddress, key, std::move(resources));
+}
+
+}  // namespace mesh::controller

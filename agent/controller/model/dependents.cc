@@ -1,0 +1,243 @@
+// What depends on what: marks the objects that a change makes stale.
+#include "agent/controller/model/compiler.h"
+#include "agent/controller/translate/policy_target.h"
+#include "agent/controller/translate/service.h"
+#include "agent/controller/translate/service_entry.h"
+
+namespace mesh::controller {
+namespace {
+
+using k8s::Key;
+using k8s::Kind;
+
+constexpr char kServiceNameLabel[] = "kubernetes.io/service-name";
+constexpr char kGatewayNameLabel[] = "gateway.networking.k8s.io/gateway-name";
+
+bool SameMap(const k8s::Labels& a, const k8s::Labels& b) {
+  return a.size() == b.size() && k8s::Matches(a, b);
+}
+
+}  // namespace
+
+void Compiler::MarkWorkloads(const std::string& ns, Dirty& dirty) const {
+  const auto mark = [&](Kind kind, const auto& all) {
+    for (const auto& [space, named] : all) {
+      if (space != ns && ns != settings_.root_namespace) continue;
+      for (const auto& [name, object] : named) dirty.keys.insert({kind, space, name});
+    }
+  };
+  mark(Kind::kPod, store_.pods);
+  mark(Kind::kWorkloadEntry, store_.workload_entries);
+  mark(Kind::kServiceEntry, store_.service_entries);
+}
+
+void Compiler::MarkMatching(const std::string& ns, const k8s::Labels& selector,
+                            Dirty& dirty) const {
+  if (selector.empty()) return;
+  for (const auto& [name, pod] : store_.In(store_.pods, ns)) {
+    if (k8s::Matches(selector, pod->metadata().labels())) {
+      dirty.keys.insert({Kind::kPod, ns, name});
+    }
+  }
+  for (const auto& [name, entry] : store_.In(store_.workload_entries, ns)) {
+    if (k8s::Matches(selector, LabelsOf(*entry))) {
+      dirty.keys.insert({Kind::kWorkloadEntry, ns, name});
+    }
+  }
+}
+
+void Compiler::MarkService(const api::Service& service, Dirty& dirty) const {
+  const std::string& ns = service.metadata().namespace_();
+  MarkMatching(ns, service.spec().selector(), dirty);
+  for (const auto& [name, slice] : store_.In(store_.slices, ns)) {
+    if (k8s::ValueOf(slice->metadata().labels(), kServiceNameLabel) == service.metadata().name()) {
+      dirty.keys.insert({Kind::kEndpointSlice, ns, name});
+    }
+  }
+  MarkHost(HostnameOf(service, settings_), dirty);
+}
+
+void Compiler::MarkEntry(const api::ServiceEntry& entry, Dirty& dirty) const {
+  const std::string& ns = entry.metadata().namespace_();
+  dirty.keys.insert({Kind::kServiceEntry, ns, entry.metadata().name()});
+  MarkMatching(ns, entry.spec().workload_selector().labels(), dirty);
+}
+
+void Compiler::MarkHost(const std::string& host, Dirty& dirty) const {
+  const auto sharing = store_.entries_of_host.find(host);
+  if (sharing == store_.entries_of_host.end()) return;
+  for (const Key& key : sharing->second) {
+    MarkEntry(*store_.Find(store_.service_entries, key.ns, key.name), dirty);
+  }
+}
+
+void Compiler::MarkTargeting(const std::string& ns, Dirty& dirty) const {
+  for (const auto& [space, policies] : store_.policies) {
+    if (!ns.empty() && space != ns) continue;
+    for (const auto& [name, policy] : policies) {
+      if (HasTargets(*policy)) dirty.keys.insert({Kind::kAuthorizationPolicy, space, name});
+    }
+  }
+}
+
+void Compiler::MarkEverything(Dirty& dirty) const {
+  const auto mark = [&dirty](Kind kind, const auto& all) {
+    for (const auto& [ns, named] : all) {
+      for (const auto& [name, object] : named) dirty.keys.insert({kind, ns, name});
+    }
+  };
+  mark(Kind::kPod, store_.pods);
+  mark(Kind::kService, store_.services);
+  mark(Kind::kEndpointSlice, store_.slices);
+  mark(Kind::kAuthorizationPolicy, store_.policies);
+  mark(Kind::kServiceEntry, store_.service_entries);
+  mark(Kind::kWorkloadEntry, store_.workload_entries);
+  mark(Kind::kGateway, store_.gateways);
+  for (const auto& policy : store_.peer_authentications) {
+    dirty.keys.insert(
+        {Kind::kPeerAuthentication, policy->metadata().namespace_(), policy->metadata().name()});
+  }
+  dirty.static_strict = true;
+}
+
+void Compiler::NoteNamespace(const k8s::Event& event, Dirty& dirty) const {
+  const Key& key = event.object.key();
+  const api::Namespace* space = store_.SpaceOf(key.name);
+  for (const auto& [name, service] : store_.In(store_.services, key.name)) {
+    dirty.keys.insert({Kind::kService, key.name, name});
+  }
+  for (const auto& [name, entry] : store_.In(store_.service_entries, key.name)) {
+    dirty.keys.insert({Kind::kServiceEntry, key.name, name});
+  }
+  const bool same = !event.deleted && space != nullptr &&
+                    SameMap(space->metadata().labels(), event.object.metadata().labels());
+  if (same) return;
+  for (const auto& [name, pod] : store_.In(store_.pods, key.name)) {
+    dirty.keys.insert({Kind::kPod, key.name, name});
+  }
+  for (const auto& [name, entry] : store_.In(store_.workload_entries, key.name)) {
+    dirty.keys.insert({Kind::kWorkloadEntry, key.name, name});
+  }
+  MarkTargeting(key.name, dirty);
+  if (key.name == flags_.system_namespace) dirty.everything = true;
+}
+
+// A gateway may be a waypoint (who wishes for it), a gateway of another network (workloads there),
+// and have pods of its own.
+void Compiler::NoteGateway(const Key& key, Dirty& dirty) const {
+  dirty.keys.insert(key);
+  MarkTargeting("", dirty);
+  const WaypointRef ref{key.ns, key.name};
+  const auto mark = [&](Kind kind, const auto& all, auto labels_of) {
+    for (const auto& [ns, named] : all) {
+      for (const auto& [name, object] : named) {
+        const auto wish =
+            WaypointWishOf(object->metadata(), labels_of(*object), store_.SpaceOf(ns));
+        if (wish && wish->ref == ref) dirty.keys.insert({kind, ns, name});
+      }
+    }
+  };
+  const auto own = [](const auto& object) { return object.metadata().labels(); };
+  mark(Kind::kPod, store_.pods, own);
+  mark(Kind::kService, store_.services, own);
+  mark(Kind::kWorkloadEntry, store_.workload_entries,
+       [](const api::WorkloadEntry& entry) { return LabelsOf(entry); });
+  for (const auto& [ns, entries] : store_.service_entries) {  // endpoints have labels of their own
+    for (const auto& [name, entry] : entries) dirty.keys.insert({Kind::kServiceEntry, ns, name});
+  }
+  for (const auto& [ns, entries] : store_.workload_entries) {
+    for (const auto& [name, entry] : entries) {
+      if (!entry->spec().network().empty()) dirty.keys.insert({Kind::kWorkloadEntry, ns, name});
+    }
+  }
+  for (const auto& [name, pod] : store_.In(store_.pods, key.ns)) {
+    if (k8s::ValueOf(pod->metadata().labels(), kGatewayNameLabel) == key.name) {
+      dirty.keys.insert({Kind::kPod, key.ns, name});
+    }
+  }
+  if (!settings_.auto_allow_waypoint) return;
+  for (const auto& [ns, services] : store_.services) {
+    for (const auto& [name, service] : services) {
+      if (dirty.keys.count({Kind::kService, ns, name}) != 0) MarkService(*service, dirty);
+    }
+  }
+}
+
+// Called before and after storing the event's object.
+void Compiler::Note(const k8s::Event& event, Dirty& dirty) {
+  const Key& key = event.object.key();
+  switch (key.kind) {
+    case Kind::kPod: {
+      dirty.keys.insert(key);
+      const auto pod = store_.Find(store_.pods, key.ns, key.name);
+      if (pod == nullptr || !settings_.auto_allow_waypoint) break;
+      const std::string& gateway = k8s::ValueOf(pod->metadata().labels(), kGatewayNameLabel);
+      if (!gateway.empty()) NoteGateway({Kind::kGateway, key.ns, gateway}, dirty);
+      break;
+    }
+    case Kind::kEndpointSlice:
+    case Kind::kWorkloadEntry:
+      dirty.keys.insert(key);
+      break;
+    case Kind::kService:
+      dirty.keys.insert(key);
+      if (const auto service = store_.Find(store_.services, key.ns, key.name)) {
+        MarkService(*service, dirty);
+      }
+      MarkTargeting(key.ns, dirty);
+      break;
+    case Kind::kServiceEntry:
+      dirty.keys.insert(key);
+      if (const auto entry = store_.Find(store_.service_entries, key.ns, key.name)) {
+        for (const std::string& host : entry->spec().hosts()) MarkHost(host, dirty);
+      }
+      MarkTargeting(key.ns, dirty);
+      break;
+    case Kind::kNode: {
+      const auto node = store_.nodes.find(key.name);
+      const bool same =
+          !event.deleted && node != store_.nodes.end() &&
+          SameMap(node->second->metadata().labels(), event.object.metadata().labels());
+      if (same) break;
+      if (const auto on = store_.pods_on.find(key.name); on != store_.pods_on.end()) {
+        dirty.keys.insert(on->second.begin(), on->second.end());
+      }
+      break;
+    }
+    case Kind::kNamespace:
+      NoteNamespace(event, dirty);
+      break;
+    case Kind::kGateway:
+      NoteGateway(key, dirty);
+      break;
+    case Kind::kGatewayClass:
+      dirty.everything = true;
+      break;
+    case Kind::kAuthorizationPolicy:
+      dirty.keys.insert(key);
+      if (const auto policy = store_.Find(store_.policies, key.ns, key.name);
+          policy != nullptr && policy->spec().has_selector()) {
+        MarkWorkloads(key.ns, dirty);
+      }
+      break;
+    case Kind::kPeerAuthentication:
+      dirty.keys.insert(key);
+      dirty.static_strict = true;
+      MarkWorkloads(key.ns, dirty);
+      // A parent decides what a workload policy becomes.
+      for (const auto& policy : store_.peer_authentications) {
+        const std::string& ns = policy->metadata().namespace_();
+        if (ns == key.ns || key.ns == settings_.root_namespace) {
+          dirty.keys.insert({Kind::kPeerAuthentication, ns, policy->metadata().name()});
+        }
+      }
+      break;
+    case Kind::kConfigMap:
+      if (key.ns == flags_.system_namespace && key.name == "istio") dirty.everything = true;
+      break;
+    default:
+      break;
+  }
+}
+
+}  // namespace mesh::controller

@@ -1,0 +1,100 @@
+#include "agent/controller/model/object_store.h"
+
+namespace mesh::controller {
+namespace {
+
+void Drop(std::map<std::string, std::set<k8s::Key>>& index, const std::string& name,
+          const k8s::Key& key) {
+  const auto it = index.find(name);
+  if (it == index.end()) return;
+  it->second.erase(key);
+  if (it->second.empty()) index.erase(it);
+}
+
+template <typename T>
+void Put(ObjectStore::Named<T>& named, const k8s::Event& event) {
+  if (event.deleted) {
+    named.erase(event.object.name());
+  } else {
+    named[event.object.name()] = event.object.Share<T>();
+  }
+}
+
+template <typename T>
+void Put(ObjectStore::ByNamespace<T>& all, const k8s::Event& event) {
+  Put(all[event.object.ns()], event);
+  if (all[event.object.ns()].empty()) all.erase(event.object.ns());
+}
+
+template <typename T>
+size_t Count(const ObjectStore::ByNamespace<T>& all) {
+  size_t count = 0;
+  for (const auto& [ns, named] : all) count += named.size();
+  return count;
+}
+
+}  // namespace
+
+size_t ObjectStore::size() const {
+  return namespaces.size() + nodes.size() + gateway_classes.size() + peer_authentications.size() +
+         Count(pods) + Count(services) + Count(slices) + Count(policies) + Count(service_entries) +
+         Count(workload_entries) + Count(gateways);
+}
+
+const api::Namespace* ObjectStore::SpaceOf(const std::string& ns) const {
+  const auto space = namespaces.find(ns);
+  return space == namespaces.end() ? nullptr : space->second.get();
+}
+
+void ObjectStore::Store(const k8s::Event& event) {
+  const k8s::Key& key = event.object.key();
+  switch (key.kind) {
+    case k8s::Kind::kNamespace:
+      return Put(namespaces, event);
+    case k8s::Kind::kNode:
+      return Put(nodes, event);
+    case k8s::Kind::kGatewayClass:
+      return Put(gateway_classes, event);
+    case k8s::Kind::kService:
+      return Put(services, event);
+    case k8s::Kind::kEndpointSlice:
+      return Put(slices, event);
+    case k8s::Kind::kAuthorizationPolicy:
+      return Put(policies, event);
+    case k8s::Kind::kWorkloadEntry:
+      return Put(workload_entries, event);
+    case k8s::Kind::kGateway:
+      return Put(gateways, event);
+    case k8s::Kind::kConfigMap:
+      return Put(config_maps, event);
+    case k8s::Kind::kPod:
+      if (const auto old = Find(pods, key.ns, key.name)) {
+        Drop(pods_on, old->spec().node_name(), key);
+      }
+      Put(pods, event);
+      if (!event.deleted) pods_on[event.object.As<api::Pod>()->spec().node_name()].insert(key);
+      return;
+    case k8s::Kind::kServiceEntry:
+      if (const auto old = Find(service_entries, key.ns, key.name)) {
+        for (const std::string& host : old->spec().hosts()) Drop(entries_of_host, host, key);
+      }
+      Put(service_entries, event);
+      if (event.deleted) return;
+      for (const std::string& host : event.object.As<api::ServiceEntry>()->spec().hosts()) {
+        entries_of_host[host].insert(key);
+      }
+      return;
+    case k8s::Kind::kPeerAuthentication:
+      std::erase_if(peer_authentications, [&key](const k8s::PeerAuthenticationRef& policy) {
+        return policy->metadata().namespace_() == key.ns && policy->metadata().name() == key.name;
+      });
+      if (!event.deleted) {
+        peer_authentications.push_back(event.object.Share<api::PeerAuthentication>());
+      }
+      return;
+    default:
+      return;
+  }
+}
+
+}  // namespace mesh::controller

@@ -1,0 +1,59 @@
+// The objects as they are, with the indexes that the compiler asks. Passive: nothing here decides.
+//
+// Owner: Compiler. Thread: one.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/k8s/peer_authentication.h"
+#include "agent/k8s/source.h"
+
+namespace mesh::controller {
+
+struct ObjectStore {
+  template <typename T>
+  using Named = std::map<std::string, std::shared_ptr<const T>>;  // by name
+  template <typename T>
+  using ByNamespace = std::map<std::string, Named<T>>;
+
+  void Store(const k8s::Event& event);
+  size_t size() const;
+
+  // Null when there is none.
+  template <typename T>
+  static std::shared_ptr<const T> Find(const ByNamespace<T>& all, const std::string& ns,
+                                       const std::string& name) {
+    const auto space = all.find(ns);
+    if (space == all.end()) return nullptr;
+    const auto found = space->second.find(name);
+    return found == space->second.end() ? nullptr : found->second;
+  }
+  template <typename T>
+  static const Named<T>& In(const ByNamespace<T>& all, const std::string& ns) {
+    static const Named<T> kNone;
+    const auto space = all.find(ns);
+    return space == all.end() ? kNone : space->second;
+  }
+  const api::Namespace* SpaceOf(const std::string& ns) const;
+
+  Named<api::Namespace> namespaces;
+  Named<api::Node> nodes;
+  Named<api::GatewayClass> gateway_classes;
+  ByNamespace<api::Pod> pods;
+  ByNamespace<api::Service> services;
+  ByNamespace<api::EndpointSlice> slices;
+  ByNamespace<api::AuthorizationPolicy> policies;
+  ByNamespace<api::ServiceEntry> service_entries;
+  ByNamespace<api::WorkloadEntry> workload_entries;
+  ByNamespace<api::Gateway> gateways;
+  ByNamespace<api::ConfigMap> config_maps;
+  std::vector<k8s::PeerAuthenticationRef> peer_authentications;
+  std::map<std::string, std::set<k8s::Key>> pods_on;          // by node
+  std::map<std::string, std::set<k8s::Key>> entries_of_host;  // ServiceEntries
+};
+
+}  // namespace mesh::controller

@@ -365,6 +365,12 @@ TEST_F(Traffic, NobodyListeningIsRefusedAtOnce) {
   EXPECT_TRUE(Eventually([] {
     return !Lines(mesh_->ZtunnelLog("node-2"), {":7999", "reason=connect_refused"}).empty();
   })) << mesh_->ZtunnelLog("node-2");
+  // The client's node names what the far end answered, not just that it did.
+  EXPECT_TRUE(Eventually([] {
+    return !Lines(mesh_->ZtunnelLog("node-1"),
+                  {":7999", ":15008", "reason=connect_refused", "status 503"})
+                .empty();
+  })) << mesh_->ZtunnelLog("node-1");
 }
 
 TEST_F(Traffic, ServiceSpreadsOverItsEndpoints) {

@@ -158,8 +158,9 @@ base::Task<absl::Status> Deliver(WorkerCore& core, PodRuntime& pod, LiveConnecti
   const SocketAddress address = app.address;
   net::ConnectResult connected = co_await net::Connect(core.loop, std::move(app));
   if (connected.error != 0) {
-    relay.Refuse({{":status", "503"}});
-    co_return hbone::ConnectFailure(connected.error, address, false);
+    absl::Status failure = hbone::ConnectFailure(connected.error, address, false);
+    relay.Refuse(hbone::RefusalHeaders("503", telemetry::ReasonOf(failure)));
+    co_return failure;
   }
   h2::Headers answer = {{":status", "200"}};
   if (core.config.response_baggage) {
@@ -213,7 +214,7 @@ base::Task<void> ServeStream(WorkerCore& core, PodRuntime& pod, TunnelRequest re
     }
   }
   if (refusal.status != nullptr) {
-    relay->Refuse({{":status", refusal.status}});
+    relay->Refuse(hbone::RefusalHeaders(refusal.status, telemetry::ReasonOf(refusal.why)));
     core.metrics.EarlyFailure(telemetry::Direction::kInbound, request.peer, request.local,
                               refusal.why);
     co_return;
@@ -228,7 +229,7 @@ base::Task<void> ServeStream(WorkerCore& core, PodRuntime& pod, TunnelRequest re
       workload, {request.identity, request.peer.ip, target.pod.ip, target.pod.port}};
   absl::Status status = CheckPolicy(*state, *live.subject);
   if (!status.ok()) {
-    relay->Refuse({{":status", "401"}});
+    relay->Refuse(hbone::RefusalHeaders("401", telemetry::ReasonOf(status)));
   } else {
     status = co_await Deliver(core, pod, live, *relay, *workload, request, target);
   }

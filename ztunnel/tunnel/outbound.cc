@@ -114,9 +114,10 @@ absl::Status Refused(const TunnelRelay& relay) {
                                   relay.close_code()),
                       MESH_REASON_TUNNEL_REFUSED);
   }
-  return WithReason(
-      Unavailable("the far end refused the tunnel with status {}", relay.status_code()),
-      MESH_REASON_TUNNEL_REFUSED);
+  const mesh_reason reason = hbone::ReasonOfRefusal(relay.response());
+  return WithReason(Unavailable("the far end refused the tunnel with status {}: {}",
+                                relay.status_code(), telemetry::ReasonExplanation(reason)),
+                    reason);
 }
 
 base::Task<absl::Status> Tunnelled(WorkerCore& core, PodRuntime& pod, LiveConnection& live,

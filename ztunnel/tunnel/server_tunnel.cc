@@ -2,6 +2,7 @@
 
 #include "ztunnel/base/status.h"
 #include "ztunnel/core/hbone/certificates.h"
+#include "ztunnel/core/hbone/headers.h"
 #include "ztunnel/tunnel/serve.h"
 
 namespace mesh::tunnel {
@@ -34,7 +35,7 @@ ServerTunnel::ServerTunnel(WorkerCore& core, PodRuntime& pod, net::Socket socket
 h2::StreamHandler* ServerTunnel::OnRequest(hbone::Connection& connection, int32_t stream,
                                            h2::Headers headers) {
   if (pod_.live.size() >= core_.config.max_connections_per_pod) {
-    connection.RespondAndEnd(stream, {{":status", "503"}});
+    connection.RespondAndEnd(stream, hbone::RefusalHeaders("503", MESH_REASON_LIMIT));
     return nullptr;
   }
   auto relay = std::make_unique<TunnelRelay>(core_.loop, TunnelRelay::AppIs::kServer);

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "ztunnel/core/telemetry/shard.h"
 #include "ztunnel/tunnel/test_nodes.h"
 
 namespace mesh::tunnel {
@@ -51,6 +52,27 @@ TEST_F(TunnelTest, PolicyRefuses) {
   DenyServer();
   Run();
   EXPECT_TRUE(WasReset(Exchange(kServerIp, server_port_, "x")));
+}
+
+TEST_F(TunnelTest, TheSourceNamesWhatTheFarEndAnswered) {
+  Listen(0);
+  Run();
+  const auto counted = [this](mesh_reason reason) {
+    uint64_t n = 0;
+    OnLoop([&] {
+      n = metrics_.shard().closed_by_reason[static_cast<int>(telemetry::Reporter::kSource)][reason];
+    });
+    return n;
+  };
+  EXPECT_TRUE(WasReset(Exchange(kServerIp, 7999, "x")));
+  EXPECT_EQ(counted(MESH_REASON_CONNECT_REFUSED), 1u);
+  EXPECT_TRUE(WasReset(Exchange(kServerIp, 15006, "x")));
+  EXPECT_EQ(counted(MESH_REASON_ILLEGAL_PORT), 1u);
+  DenyServer();
+  OnLoop([this] { Publish(); });
+  EXPECT_TRUE(WasReset(Exchange(kServerIp, server_port_, "x")));
+  EXPECT_EQ(counted(MESH_REASON_POLICY_DENY), 1u);
+  EXPECT_EQ(counted(MESH_REASON_TUNNEL_REFUSED), 0u);
 }
 
 TEST_F(TunnelTest, PolicyThatChangesEndsWhatLives) {

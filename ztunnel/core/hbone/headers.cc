@@ -15,6 +15,8 @@ namespace {
 constexpr size_t kMaxAuthority = 512;     // a DNS name has 253
 constexpr size_t kMaxBaggageValue = 256;  // becomes a metric label
 
+constexpr char kReasonHeader[] = "x-mesh-reason";
+
 std::string_view Trim(std::string_view s) {
   while (!s.empty() && (s.front() == ' ' || s.front() == '\t')) s.remove_prefix(1);
   while (!s.empty() && (s.back() == ' ' || s.back() == '\t')) s.remove_suffix(1);
@@ -142,6 +144,19 @@ std::string ParseForwardedHost(std::string_view forwarded) {
     return std::string(part);
   }
   return {};
+}
+
+h2::Headers RefusalHeaders(std::string_view status, mesh_reason reason) {
+  return {{":status", std::string(status)}, {kReasonHeader, telemetry::ReasonLabel(reason)}};
+}
+
+mesh_reason ReasonOfRefusal(const h2::Headers& response) {
+  const auto named = telemetry::ReasonFromLabel(h2::Find(response, kReasonHeader));
+  if (named && *named != MESH_REASON_NONE) return *named;
+  const std::string_view status = h2::Find(response, ":status");
+  if (status == "401" || status == "403") return MESH_REASON_POLICY_DENY;
+  if (status == "400") return MESH_REASON_BAD_REQUEST;
+  return MESH_REASON_TUNNEL_REFUSED;
 }
 
 std::string MakeTraceparent() {

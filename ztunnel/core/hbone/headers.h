@@ -37,6 +37,13 @@ std::optional<telemetry::Baggage> ParseBaggage(const h2::Headers& headers);
 std::string FormatForwarded(const SocketAddress& client, std::string_view service_hostname);
 std::string ParseForwardedHost(std::string_view forwarded);  // empty when absent
 
+// What a refused request is answered: the status that every peer knows and, beside it, our reason
+// in `x-mesh-reason`, for peers that can read it.
+h2::Headers RefusalHeaders(std::string_view status, mesh_reason reason);
+// Why a request was refused, from the answer: the reason that the far end named, else what its
+// status means.
+mesh_reason ReasonOfRefusal(const h2::Headers& response);
+
 std::string MakeTraceparent();  // 00-<32 hex>-<16 hex>-00, random
 
 }  // namespace mesh::hbone

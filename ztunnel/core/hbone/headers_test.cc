@@ -73,6 +73,24 @@ TEST(Forwarded, CarriesTheHost) {
   EXPECT_EQ(ParseForwardedHost("host="), "");
 }
 
+TEST(Refusal, TheFarEndsReasonIsReadBack) {
+  const h2::Headers answer = RefusalHeaders("503", MESH_REASON_CONNECT_REFUSED);
+  EXPECT_EQ(h2::Find(answer, ":status"), "503");
+  EXPECT_EQ(ReasonOfRefusal(answer), MESH_REASON_CONNECT_REFUSED);
+}
+
+TEST(Refusal, AnotherProxysStatusSaysWhatItCan) {
+  EXPECT_EQ(ReasonOfRefusal({{":status", "401"}}), MESH_REASON_POLICY_DENY);
+  EXPECT_EQ(ReasonOfRefusal({{":status", "403"}}), MESH_REASON_POLICY_DENY);
+  EXPECT_EQ(ReasonOfRefusal({{":status", "400"}}), MESH_REASON_BAD_REQUEST);
+  EXPECT_EQ(ReasonOfRefusal({{":status", "503"}}), MESH_REASON_TUNNEL_REFUSED);
+  // A refusal without a known reason is a refusal all the same.
+  EXPECT_EQ(ReasonOfRefusal({{":status", "401"}, {"x-mesh-reason", "none"}}),
+            MESH_REASON_POLICY_DENY);
+  EXPECT_EQ(ReasonOfRefusal({{":status", "503"}, {"x-mesh-reason", "nonsense"}}),
+            MESH_REASON_TUNNEL_REFUSED);
+}
+
 TEST(Traceparent, HasItsForm) {
   const std::string text = MakeTraceparent();
   EXPECT_EQ(text.size(), 55u);

@@ -29,6 +29,13 @@ const ReasonText& TextOf(mesh_reason reason) {
 const char* ReasonLabel(mesh_reason reason) { return TextOf(reason).label; }
 const char* ReasonExplanation(mesh_reason reason) { return TextOf(reason).explanation; }
 
+std::optional<mesh_reason> ReasonFromLabel(std::string_view label) {
+  for (int i = 0; i < MESH_REASON_COUNT; ++i) {
+    if (label == kReasons[i].label) return static_cast<mesh_reason>(i);
+  }
+  return std::nullopt;
+}
+
 absl::Status WithReason(absl::Status status, mesh_reason reason) {
   if (!status.ok()) status.SetPayload(kPayloadUrl, absl::Cord(ReasonLabel(reason)));
   return status;

@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "bpf/include/mesh_abi.h"
 #include "ztunnel/base/ip.h"
@@ -24,8 +25,9 @@ namespace mesh::telemetry {
 enum class Reporter { kSource, kDestination };
 enum class Direction { kInbound, kOutbound };
 
-const char* ReasonLabel(mesh_reason reason);        // "policy_deny"
-const char* ReasonExplanation(mesh_reason reason);  // one clause in plain words
+const char* ReasonLabel(mesh_reason reason);                         // "policy_deny"
+std::optional<mesh_reason> ReasonFromLabel(std::string_view label);  // none: no such label
+const char* ReasonExplanation(mesh_reason reason);                   // one clause in plain words
 // Carried as a payload of the status: a connection ends with one reason.
 absl::Status WithReason(absl::Status status, mesh_reason reason);
 mesh_reason ReasonOf(const absl::Status& status);  // kNone for OK; INTERNAL when none was set

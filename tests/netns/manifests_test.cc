@@ -103,9 +103,9 @@ TEST_F(Manifests, PublishedBookinfoComesUpAsItStands) {
   std::set<std::string> seen;
   EXPECT_TRUE(Eventually(
       [&] {
-        const Outcome page =
-            mesh_->Exec("default/client", {"curl", "-sSf", "-m", "5",
-                                           "http://productpage:9080/api/v1/products/0/reviews"});
+        const Outcome page = mesh_->Exec(
+            "default/client",
+            {"curl", "-sSf", "-m", "5", "http://productpage:9080/api/v1/products/0/reviews"});
         for (const char* version : {"reviews-v1-", "reviews-v2-", "reviews-v3-"}) {
           if (page.code == 0 && page.out.find(version) != std::string::npos) seen.insert(version);
         }
@@ -116,7 +116,8 @@ TEST_F(Manifests, PublishedBookinfoComesUpAsItStands) {
 }
 
 TEST_F(Manifests, APodWaitsForItsConfigMapAndReadsIt) {
-  ASSERT_EQ(mesh_->Apply(R"(
+  ASSERT_EQ(mesh_
+                ->Apply(R"(
 apiVersion: v1
 kind: Pod
 metadata: {name: reader}
@@ -133,8 +134,9 @@ spec:
     return mesh_->Meshctl({"local", "get", "pod", "reader", "-o", "json"})
                .out.find("ConfigMap default/paint is not there") != std::string::npos;
   }));
-  ASSERT_EQ(mesh_->Apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: paint}\n"
-                         "data: {color: blue}\n")
+  ASSERT_EQ(mesh_
+                ->Apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: paint}\n"
+                        "data: {color: blue}\n")
                 .code,
             0);
   ASSERT_TRUE(mesh_->WaitReady({"default/reader"}));

@@ -81,7 +81,8 @@ const Way kWays[] = {
     {"FastOpenSend", "s = plain(); s.sendto(b'ping', socket.MSG_FASTOPEN, where); echo(s, True)"},
     {"FastOpenConnect", "s = plain(); s.setsockopt(6, 30, 1); s.connect(where); echo(s)"},
     {"PeerNameIsWhatWasAsked",
-     "s = plain(); s.connect(where); assert s.getpeername()[:2] == where, s.getpeername(); echo(s)"},
+     "s = plain(); s.connect(where); assert s.getpeername()[:2] == where, s.getpeername(); "
+     "echo(s)"},
     {"MappedAddress",
      "s = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)\n"
      "there = (ip if v6 else '::ffff:' + ip, 9000)\n"

@@ -98,7 +98,7 @@ void WriteConfig(JsonWriter& json, const Settings& s) {
   TextOrNull(json, "altXdsHostname", s.xds.alt_hostname);
   HeaderNames(json, "xdsHeaders", s.xds);
   HeaderNames(json, "caHeaders", s.ca);
-  json.Member("xdsOnDemand", false);
+  json.Member("xdsOnDemand", s.xds_on_demand);
   Duration(json, "secretTtl", s.secret_ttl);
   Duration(json, "selfTerminationDeadline", s.termination_deadline);
   json.Member("numWorkerThreads", s.worker_threads);

@@ -38,6 +38,14 @@ void WriteXdsMetrics(telemetry::MetricsWriter& writer, const xds::XdsCounters& c
   for (const auto& type : counters.types) writer.Sample({{"type", type.url}}, type.rejected);
   writer.Family("mesh_xds_connected", MetricType::kGauge, "1 while the control plane answers.");
   writer.Sample("", counters.connected ? 1 : 0);
+  writer.Family("mesh_xds_demands", MetricType::kCounter,
+                "Addresses asked for on demand that the control plane had not answered before.");
+  writer.Sample("", counters.demands);
+  writer.Family("mesh_xds_demands_given_up", MetricType::kCounter,
+                "Demands without an answer in time, or above the limit of those that wait.");
+  writer.Sample("", counters.demands_given_up);
+  writer.Family("mesh_xds_demands_waiting", MetricType::kGauge, "Demands that wait for an answer.");
+  writer.Sample("", counters.demands_waiting);
 }
 
 void WriteCertificateMetrics(telemetry::MetricsWriter& writer,

@@ -89,6 +89,7 @@ void Proxy::StartDiscovery(const Environment& environment) {
   xds::XdsClient::Options options;
   options.node = xds::MakeNode(info);
   options.copy_path = settings_.state_cache_path;
+  options.on_demand = settings_.xds_on_demand;
   xds_ =
       std::make_unique<xds::XdsClient>(main_, store_, xds::MakeGrpcTransport(main_, settings_.xds),
                                        std::move(options), [this](state::MeshStateRef mesh) {
@@ -96,6 +97,12 @@ void Proxy::StartDiscovery(const Environment& environment) {
                                          // there were none.
                                          if (xds_->ready()) Publish(std::move(mesh));
                                        });
+  if (!settings_.xds_on_demand) return;
+  for (const auto& worker : workers_) {
+    worker->SetDemand([this](std::string name, base::EventLoop& loop, auto done) {
+      xds_->DemandAddress(std::move(name), loop, std::move(done));
+    });
+  }
 }
 
 void Proxy::Publish(state::MeshStateRef mesh) {

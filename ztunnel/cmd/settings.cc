@@ -191,6 +191,11 @@ void ReadNames(Reader& in, Settings& s) {
     const std::string port = colon == std::string::npos ? *address : address->substr(colon + 1);
     in.NumberIn("ISTIO_META_DNS_PROXY_ADDR", port, s.dns_port, uint16_t{1}, uint16_t{65'535});
   }
+  in.Bool("XDS_ON_DEMAND", s.xds_on_demand);
+  // Names cannot be answered from a state that holds only what was asked for by address.
+  if (s.xds_on_demand && s.dns) {
+    in.Fail("XDS_ON_DEMAND", "true", "supported unless ISTIO_META_DNS_CAPTURE=false");
+  }
   in.Text("PREFERED_SERVICE_NAMESPACE", s.preferred_namespace);
   in.Text("MESH_RESOLV_CONF", s.resolv_conf);
   in.Number<uint16_t>("MESH_ADMIN_PORT", s.admin_port, 0, 65'535);
@@ -215,7 +220,7 @@ void ReadNames(Reader& in, Settings& s) {
     const auto* value = in.Find(name);
     if (value != nullptr && !value->empty()) in.Fail(name, *value, "supported");
   }
-  for (const char* name : {"UNSTABLE_ENABLE_SOCKS5", "XDS_ON_DEMAND", "FAKE_CA"}) {
+  for (const char* name : {"UNSTABLE_ENABLE_SOCKS5", "FAKE_CA"}) {
     bool wanted = false;
     in.Bool(name, wanted);
     if (wanted) in.Fail(name, "true", "supported");

@@ -22,6 +22,7 @@ struct Settings {
 
   identity::ControlPlane xds;  // an empty address: no discovery
   identity::ControlPlane ca;
+  bool xds_on_demand = false;  // only addresses that traffic asks for; needs `dns` off
   absl::Duration secret_ttl = absl::Hours(24);
 
   std::string cluster_domain = "cluster.local";

@@ -62,8 +62,15 @@ TEST(Settings, ErrorsNameTheVariableAndTheValue) {
   EXPECT_THAT(ErrorOf({{"XDS_ADDRESS", "c:15012"}}),
               ::testing::StartsWith("XDS_ADDRESS=\"c:15012\""));
   EXPECT_THAT(ErrorOf({{"PROXY_MODE", "dedicated"}}), ::testing::StartsWith("PROXY_MODE="));
+  EXPECT_THAT(ErrorOf({{"XDS_ON_DEMAND", "true"}}),
+              ::testing::HasSubstr("ISTIO_META_DNS_CAPTURE=false"));
   EXPECT_THAT(ErrorOf({{"ZTUNNEL_WORKER_THREADS", "many"}}),
               ::testing::StartsWith("ZTUNNEL_WORKER_THREADS="));
+}
+
+TEST(Settings, OnDemandGoesWithoutTheNameService) {
+  EXPECT_FALSE(Read({}).xds_on_demand);
+  EXPECT_TRUE(Read({{"XDS_ON_DEMAND", "true"}, {"ISTIO_META_DNS_CAPTURE", "false"}}).xds_on_demand);
 }
 
 TEST(Settings, ThreadsAreANumberOrAShareOfTheCpus) {

@@ -27,6 +27,7 @@ class WorkerThread {
   void Start(int index);
   pods::WorkerRef ref() { return {&loop_, &tunnel_, dns_.get()}; }
 
+  void SetDemand(tunnel::Demand demand) { tunnel_.SetDemand(std::move(demand)); }  // before Start
   void SetState(state::MeshStateRef mesh);
   // Listeners close now, connections may end by themselves; `done` runs on this worker's loop.
   void Drain(absl::Duration deadline, std::function<void()> done);

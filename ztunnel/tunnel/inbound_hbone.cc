@@ -86,6 +86,19 @@ Refusal TargetOfName(const WorkerCore& core, const state::Workload& workload,
   return {};
 }
 
+// On demand, the services that this pod backs may be known by name only.
+base::Task<void> AskForNamedService(WorkerCore& core, const state::Workload& workload,
+                                    const hbone::Authority& authority) {
+  const auto* name = std::get_if<hbone::HostPort>(&authority);
+  if (!core.demand || name == nullptr) co_return;
+  for (const auto& [key, ports] : workload.services) {
+    const size_t slash = key.find('/');
+    if (std::string_view(key).substr(slash + 1) != name->host) continue;
+    if (core.state->FindByHostname({key.substr(0, slash), name->host}).index() != 0) continue;
+    co_await AskFor(core.loop, core.demand, key, core.config.workload_wait);
+  }
+}
+
 Refusal TargetOf(const WorkerCore& core, const state::Workload& workload,
                  const hbone::Authority& authority, const SocketAddress& local, Target& target) {
   target.pod.ip = local.ip;
@@ -210,6 +223,7 @@ base::Task<void> ServeStream(WorkerCore& core, PodRuntime& pod, TunnelRequest re
           Refuse("503", MESH_REASON_UNKNOWN_DESTINATION,
                  Unavailable("pod {}/{} is not known to the mesh", pod.pod->ns, pod.pod->name));
     } else {
+      co_await AskForNamedService(core, *workload, *authority);
       refusal = TargetOf(core, *workload, *authority, request.local, target);
     }
   }
@@ -219,6 +233,9 @@ base::Task<void> ServeStream(WorkerCore& core, PodRuntime& pod, TunnelRequest re
                               refusal.why);
     co_return;
   }
+
+  // With baggage the peer has said itself what would be asked for.
+  if (h2::Find(request.headers, "baggage").empty()) co_await AskForPeer(core, request.peer.ip);
 
   live.info.original_dst = live.info.actual_dst = target.pod;
   const state::MeshStateRef state = core.state;

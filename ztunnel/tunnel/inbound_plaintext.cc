@@ -59,6 +59,7 @@ base::Task<void> ServePlaintext(WorkerCore& core, PodRuntime& pod, net::Socket c
     co_return;
   }
 
+  co_await AskForPeer(core, source.ip);
   const state::MeshStateRef state = core.state;
   telemetry::ConnectionInfo info;
   info.reporter = telemetry::Reporter::kDestination;

@@ -183,6 +183,8 @@ base::Task<absl::Status> Prepare(WorkerCore& core, PodRuntime& pod, const net::S
         Unavailable("pod {}/{} is not known to the mesh", pod.pod->ns, pod.pod->name),
         MESH_REASON_UNKNOWN_SOURCE);
   }
+  const absl::Status asked = co_await AskForDestination(core, out.source, out.wanted);
+  if (!asked.ok()) co_return asked;
   out.state = core.state;
   // Capture rewrites the destination to loopback, and with it the source that the kernel picks.
   if (out.client.ip.IsLoopback()) {

@@ -124,6 +124,8 @@ void Worker::SetState(state::MeshStateRef state) {
   impl_->Recheck();
 }
 
+void Worker::SetDemand(Demand demand) { impl_->core.demand = std::move(demand); }
+
 void Worker::RecheckPolicies() { impl_->Recheck(); }
 
 absl::Status Worker::AddPod(PodRef pod) {

@@ -22,6 +22,7 @@
 #include "ztunnel/core/state/mesh_state.h"
 #include "ztunnel/core/telemetry/telemetry.h"
 #include "ztunnel/tunnel/config.h"
+#include "ztunnel/tunnel/demand.h"
 #include "ztunnel/tunnel/pod.h"
 
 namespace mesh::tunnel {
@@ -37,6 +38,8 @@ class Worker {
   // New connections use it; live inbound and same-node connections are checked against it, and end
   // with reason policy_deny when no longer allowed. Null until the first call: connections wait.
   void SetState(state::MeshStateRef state);
+  // Before the first pod. Without it everything that exists is in the state.
+  void SetDemand(Demand demand);
   // The check that SetState makes, again.
   void RecheckPolicies();
 

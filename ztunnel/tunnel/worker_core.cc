@@ -1,5 +1,7 @@
 #include "ztunnel/tunnel/worker_core.h"
 
+#include <fmt/format.h>
+
 #include "ztunnel/base/async/event.h"
 #include "ztunnel/base/status.h"
 #include "ztunnel/tunnel/pod_runtime.h"
@@ -98,6 +100,11 @@ absl::Status CheckPolicy(const state::MeshState& state, const LiveConnection::Su
 
 base::Task<state::WorkloadRef> WaitForWorkload(WorkerCore& core, PodRef pod) {
   constexpr absl::Duration kStep = absl::Milliseconds(20);
+  if (core.demand && core.WorkloadOf(*pod) == nullptr) {
+    co_await AskFor(core.loop, core.demand,
+                    fmt::format("{}//Pod/{}/{}", core.config.cluster_id, pod->ns, pod->name),
+                    core.config.workload_wait);
+  }
   for (absl::Duration waited; waited <= core.config.workload_wait; waited += kStep) {
     if (state::WorkloadRef workload = core.WorkloadOf(*pod)) co_return workload;
     co_await base::Sleep(core.loop, kStep);

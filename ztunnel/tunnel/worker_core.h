@@ -16,6 +16,7 @@
 #include "ztunnel/core/net/connect.h"
 #include "ztunnel/core/state/mesh_state.h"
 #include "ztunnel/tunnel/config.h"
+#include "ztunnel/tunnel/demand.h"
 #include "ztunnel/tunnel/pod.h"
 #include "ztunnel/tunnel/relay.h"
 
@@ -33,6 +34,7 @@ struct WorkerCore {
   identity::CertificateManager& certificates;
   telemetry::WorkerMetrics& metrics;
   state::MeshStateRef state;
+  Demand demand;  // null: the state is complete
   net::SharedBuffers buffers;
   absl::BitGen random;
   StringMap<std::unique_ptr<PodRuntime>> pods;      // by uid

@@ -12,10 +12,18 @@ namespace {
 
 using meshctl::Json;
 
-constexpr std::array<std::string_view, 12> kIgnoredInPod = {
-    "securityContext",   "affinity",   "tolerations", "topologySpreadConstraints",
-    "priorityClassName", "dnsPolicy",  "dnsConfig",   "runtimeClassName",
-    "hostPID",           "hostIPC",    "shareProcessNamespace", "schedulerName"};
+constexpr std::array<std::string_view, 12> kIgnoredInPod = {"securityContext",
+                                                            "affinity",
+                                                            "tolerations",
+                                                            "topologySpreadConstraints",
+                                                            "priorityClassName",
+                                                            "dnsPolicy",
+                                                            "dnsConfig",
+                                                            "runtimeClassName",
+                                                            "hostPID",
+                                                            "hostIPC",
+                                                            "shareProcessNamespace",
+                                                            "schedulerName"};
 constexpr std::array<std::string_view, 4> kIgnoredInContainer = {"securityContext", "resources",
                                                                  "lifecycle", "volumeDevices"};
 
@@ -69,10 +77,10 @@ void CheckVolumes(const Json& spec, const std::string& at, std::vector<Remark>& 
   for (const Json& volume : spec.At("volumes").Items())
     names += (names.empty() ? "" : ", ") + volume.At("name").Str();
   if (names.empty()) return;
-  remarks.push_back({at + ".volumes",
-                     fmt::format("{}: not mounted in local mode, programs see the files of this "
-                                 "machine",
-                                 names)});
+  remarks.push_back(
+      {at + ".volumes", fmt::format("{}: not mounted in local mode, programs see the files of this "
+                                    "machine",
+                                    names)});
 }
 
 }  // namespace

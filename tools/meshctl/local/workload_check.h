@@ -1,6 +1,7 @@
-// What a workload asks for and does not get on a machine without images and volumes: told when it is
-// applied, so that nothing is left out in silence. Refused is what would make the program start with
-// other settings than were asked for; the rest is a warning. imagePullPolicy has nothing to act on.
+// What a workload asks for and does not get on a machine without images and volumes: told when it
+// is applied, so that nothing is left out in silence. Refused is what would make the program start
+// with other settings than were asked for; the rest is a warning. imagePullPolicy has nothing to
+// act on.
 #pragma once
 
 #include <string>

@@ -153,28 +153,37 @@ void XdsClient::Save(const Response& accepted) {
   }
 }
 
-void XdsClient::DemandAddress(std::string name, base::EventLoop& loop, std::function<void()> done) {
-  if (!options_.on_demand) return loop.Post(std::move(done));
-  loop_.Post([self = self_, name = std::move(name), waiter = Waiter{&loop, std::move(done), 0}] {
-    if (*self == nullptr) return waiter.loop->Post(waiter.done);
+void XdsClient::Finish(Waiter waiter, bool answered) {
+  waiter.loop->Post([done = std::move(waiter.done), answered] { done(answered); });
+}
+
+void XdsClient::DemandAddress(std::string name, base::EventLoop& loop, OnDemanded done) {
+  Waiter waiter{&loop, std::move(done), 0};
+  if (!options_.on_demand) return Finish(std::move(waiter), true);
+  loop_.Post([self = self_, name = std::move(name), waiter = std::move(waiter)] {
+    if (*self == nullptr) return Finish(waiter, false);
     (*self)->Demand(name, waiter);
   });
 }
 
 void XdsClient::Demand(const std::string& name, Waiter waiter) {
-  if (waiting_count_ >= kMaxWaiters) return waiter.loop->Post(std::move(waiter.done));
+  if (counters_.demands_waiting >= kMaxWaiters) {
+    ++counters_.demands_given_up;
+    return Finish(std::move(waiter), false);
+  }
   std::vector<Request> requests;
   const DeltaClient::Demanded result = delta_.Demand(name, requests);
   for (Request& request : requests) {
     if (stream_) stream_->Send(std::move(request));
   }
-  if (result == DeltaClient::Demanded::kAnswered) return waiter.loop->Post(std::move(waiter.done));
+  if (result == DeltaClient::Demanded::kAnswered) return Finish(std::move(waiter), true);
+  ++counters_.demands;
   waiter.id = ++last_waiter_;
   loop_.After(options_.demand_timeout, [self = self_, name, id = waiter.id] {
     if (*self != nullptr) (*self)->TimeOut(name, id);
   });
   waiting_[name].push_back(std::move(waiter));
-  ++waiting_count_;
+  ++counters_.demands_waiting;
 }
 
 void XdsClient::Wake(const std::vector<std::string>& names) {
@@ -184,8 +193,8 @@ void XdsClient::Wake(const std::vector<std::string>& names) {
     if (it == waiting_.end()) continue;
     std::vector<Waiter> waiters = std::move(it->second);
     waiting_.erase(it);
-    waiting_count_ -= waiters.size();
-    for (Waiter& waiter : waiters) waiter.loop->Post(std::move(waiter.done));
+    counters_.demands_waiting -= waiters.size();
+    for (Waiter& waiter : waiters) Finish(std::move(waiter), true);
   }
 }
 
@@ -195,9 +204,10 @@ void XdsClient::TimeOut(const std::string& name, uint64_t id) {
   const auto waiter = std::find_if(it->second.begin(), it->second.end(),
                                    [&](const Waiter& w) { return w.id == id; });
   if (waiter == it->second.end()) return;
-  waiter->loop->Post(std::move(waiter->done));
+  Finish(std::move(*waiter), false);
   it->second.erase(waiter);
-  --waiting_count_;
+  --counters_.demands_waiting;
+  ++counters_.demands_given_up;
   if (it->second.empty()) waiting_.erase(it);
 }
 

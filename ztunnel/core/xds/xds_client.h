@@ -41,6 +41,9 @@ struct XdsCounters {
   std::array<Type, 2> types;
   std::array<std::atomic<uint64_t>, 4> terminations{};  // by Termination
   std::atomic<bool> connected{false};                   // the stream has answered
+  std::atomic<uint64_t> demands{0};                     // addresses asked for on demand
+  std::atomic<uint64_t> demands_given_up{0};            // not answered in time, or too many waited
+  std::atomic<uint64_t> demands_waiting{0};
 };
 
 class XdsClient : public StreamListener {
@@ -66,12 +69,14 @@ class XdsClient : public StreamListener {
   bool ready() const { return ready_; }
 
   // On demand only (else `done` comes at once): asks for "network/ip", "namespace/hostname" or a
-  // uid, then posts `done` to `loop` when the control plane has answered, with or without it, or
-  // after demand_timeout. Any thread; the snapshot with the answer is published before.
-  void DemandAddress(std::string name, base::EventLoop& loop, std::function<void()> done);
+  // uid, then posts `done` to `loop`. True: the control plane has answered, with or without it, and
+  // the snapshot with the answer is published before. False: it did not within demand_timeout, or
+  // too many wait. What it answered once is remembered, also that there is nothing: it tells when
+  // that changes. Any thread.
+  using OnDemanded = std::function<void(bool answered)>;
+  void DemandAddress(std::string name, base::EventLoop& loop, OnDemanded done);
 
   const XdsCounters& counters() const { return counters_; }
-  uint64_t unanswered_demands() const { return waiting_count_; }
 
   void OnMessage(Response response) override;
   void OnClosed(const absl::Status& status) override;
@@ -79,11 +84,10 @@ class XdsClient : public StreamListener {
  private:
   struct Waiter {
     base::EventLoop* loop;
-    std::function<void()> done;
+    OnDemanded done;
     uint64_t id;
   };
-  static constexpr size_t kMaxWaiters =
-      65'536;  // beyond, a demand is answered at once with nothing
+  static constexpr size_t kMaxWaiters = 65'536;  // beyond, a demand is given up at once
 
   void Connect();
   void ScheduleConnect(absl::Duration delay);
@@ -92,6 +96,7 @@ class XdsClient : public StreamListener {
   void Save(const Response& accepted);
   void Demand(const std::string& name, Waiter waiter);
   void Wake(const std::vector<std::string>& names);
+  static void Finish(Waiter waiter, bool answered);
   void TimeOut(const std::string& name, uint64_t id);
   XdsCounters::Type* Count(const Response& response);  // null: of no known type
 
@@ -114,7 +119,6 @@ class XdsClient : public StreamListener {
   std::atomic<bool> ready_{false};
   std::vector<std::function<void()>> when_ready_;
   StringMap<std::vector<Waiter>> waiting_;
-  std::atomic<uint64_t> waiting_count_{0};
   uint64_t last_waiter_ = 0;
   XdsCounters counters_;
   // Posted work holds this and looks whether the client is still there. The loop's thread only.

@@ -61,6 +61,7 @@ class FakeServer : public Service::Service {
         for (const Resource& r : pods) *response.add_resources() = r;
       }
       if (!request.has_node()) {  // on demand
+        if (!answer_demands) continue;
         Resource found = Pod("found", "1");
         found.add_aliases(request.resource_names_subscribe(0));
         *response.add_resources() = found;
@@ -80,6 +81,7 @@ class FakeServer : public Service::Service {
   std::vector<Request> requests;
   std::string cluster;
   bool end_after_ack = false;
+  std::atomic<bool> answer_demands = true;
 };
 
 class XdsClientTest : public ::testing::Test {
@@ -218,10 +220,26 @@ TEST_F(XdsClientTest, DemandsWakeWhenTheAliasArrives) {
   Start(options);
   ASSERT_TRUE(Soon([&] { return client_->ready(); }));
   std::promise<bool> woken;
-  client_->DemandAddress("/10.0.0.1", *loop_, [&] {
-    woken.set_value(State()->FindWorkload("", IpAddress::V4(0x0a000001)) != nullptr);
+  client_->DemandAddress("/10.0.0.1", *loop_, [&](bool answered) {
+    woken.set_value(answered && State()->FindWorkload("", IpAddress::V4(0x0a000001)) != nullptr);
   });
   EXPECT_TRUE(woken.get_future().get());
+  EXPECT_EQ(client_->counters().demands, 1u);
+  EXPECT_EQ(client_->counters().demands_waiting, 0u);
+}
+
+TEST_F(XdsClientTest, DemandsThatNobodyAnswersAreGivenUp) {
+  service_.answer_demands = false;
+  XdsClient::Options options;
+  options.on_demand = true;
+  options.demand_timeout = absl::Milliseconds(50);
+  Start(options);
+  ASSERT_TRUE(Soon([&] { return client_->ready(); }));
+  std::promise<bool> woken;
+  client_->DemandAddress("/10.0.0.1", *loop_, [&](bool answered) { woken.set_value(answered); });
+  EXPECT_FALSE(woken.get_future().get());
+  EXPECT_EQ(client_->counters().demands_given_up, 1u);
+  EXPECT_EQ(client_->counters().demands_waiting, 0u);
 }
 
 TEST(NodeMetadata, IsWhatTheControlPlaneReads) {

@@ -165,5 +165,30 @@ spec:
   EXPECT_NE(mesh_->Meshctl({"local", "get", "pod", "secretive"}).code, 0);
 }
 
+// Pods cache their gateway's hardware address; one that changed would cut them off from other
+// nodes.
+TEST_F(Manifests, TheGatewayStaysTheSameAsPodsComeAndGo) {
+  const auto gateway = [] {
+    const std::string link = RunCommand({"nsenter", "--net=" + mesh_->NodeNetnsPath("node-2"), "ip",
+                                         "link", "show", "br0"})
+                                 .out;
+    const size_t at = link.find("link/ether ");
+    return at == std::string::npos ? "" : link.substr(at, 28);
+  };
+  const std::string before = gateway();
+  ASSERT_NE(before, "");
+  const std::string pod =
+      "apiVersion: v1\nkind: Pod\nmetadata: {name: NAME}\nspec:\n  nodeName: node-2\n"
+      "  containers:\n  - {name: curl, image: curlimages/curl}\n";
+  std::string pods;
+  for (const char* name : {"one", "two", "three", "four", "five", "six"})
+    pods += "---\n" + std::string(pod).replace(pod.find("NAME"), 4, name);
+  ASSERT_EQ(mesh_->Apply(pods).code, 0);
+  ASSERT_TRUE(mesh_->WaitReady({"default/one", "default/six"}));
+  EXPECT_EQ(gateway(), before);
+  ASSERT_EQ(mesh_->Delete(pods).code, 0);
+  EXPECT_EQ(gateway(), before);
+}
+
 }  // namespace
 }  // namespace mesh::test

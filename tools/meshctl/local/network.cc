@@ -64,7 +64,10 @@ absl::Status Network::BuildNode(const NodeConfig& node) const {
         Sysctl(netns, {{"ipv6/conf/all/disable_ipv6", "0"}, {"ipv6/conf/all/forwarding", "1"}}));
   }
   RETURN_IF_ERROR(Plug(netns, fmt::format("n{}", node.index), node.index));
-  std::string lines = "link add br0 type bridge forward_delay 0 mcast_snooping 0\n";
+  // A hardware address of its own: without one the bridge has its lowest port's, which changes as
+  // pods come and go, and pods that know the old one send into the void for up to a minute.
+  std::string lines =
+      "link add br0 address 02:00:00:00:00:01 type bridge forward_delay 0 mcast_snooping 0\n";
   lines += fmt::format("addr add {}/24 dev br0\n", PodIp(node.index, 1, 4));
   if (config_.ipv6) lines += fmt::format("addr add {}/64 dev br0 nodad\n", PodIp(node.index, 1, 6));
   lines += "link set br0 up\nroute add unreachable 10.96.0.0/16\n";

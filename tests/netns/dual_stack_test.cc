@@ -1,0 +1,136 @@
+// Both families through the same ways: services of one family and of both, out of the mesh, into
+// it, and policy that names addresses.
+#include <gtest/gtest.h>
+
+#include <tuple>
+
+#include "tests/support/mesh_test.h"
+
+namespace mesh::test {
+namespace {
+
+constexpr const char* kNamespaces = R"(
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {istio.io/dataplane-mode: ambient}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: outside}
+)";
+
+std::string Pod(const std::string& ns, const std::string& name, const std::string& node,
+                bool server) {
+  return "---\napiVersion: v1\nkind: Pod\nmetadata: {name: " + name + ", namespace: " + ns +
+         ", labels: {app: " + name + "}}\nspec:\n  nodeName: " + node +
+         "\n  containers:\n  - {name: app, image: culvert/meshapp, command: [meshapp, " +
+         (server ? "serve, --port, \"8080\"]}\n" : "sleep]}\n");
+}
+std::string Service(const std::string& app, const std::string& suffix,
+                    const std::string& families) {
+  return "---\napiVersion: v1\nkind: Service\nmetadata: {name: " + app + suffix +
+         ", namespace: shop}\nspec:\n  " + families + "\n  selector: {app: " + app +
+         "}\n  ports:\n  - {name: http, port: 80, targetPort: 8080}\n";
+}
+// One of each kind for a server.
+std::string Services(const std::string& app) {
+  return Service(app, "-4", "ipFamilies: [IPv4]") + Service(app, "-6", "ipFamilies: [IPv6]") +
+         Service(app, "-46", "ipFamilyPolicy: RequireDualStack\n  ipFamilies: [IPv4, IPv6]") +
+         Service(app, "-64", "ipFamilyPolicy: RequireDualStack\n  ipFamilies: [IPv6, IPv4]");
+}
+
+// The family asked in, and the server: near (same node) or far.
+class DualStack : public MeshTest, public testing::WithParamInterface<std::tuple<int, std::string>> {
+ protected:
+  static void SetUpTestSuite() {
+    if (!Up("dual")) return;
+    const Outcome applied = mesh_->Apply(
+        kNamespaces + Pod("shop", "client", "node-1", false) +
+        Pod("outside", "stranger", "node-1", false) + Pod("shop", "near", "node-1", true) +
+        Pod("shop", "far", "node-2", true) + Pod("outside", "near-plain", "node-1", true) +
+        Pod("outside", "far-plain", "node-2", true) + Services("near") + Services("far"));
+    ASSERT_EQ(applied.code, 0) << applied.out << applied.err;
+    ASSERT_TRUE(mesh_->WaitReady({"shop/client", "outside/stranger", "shop/near", "shop/far",
+                                  "outside/near-plain", "outside/far-plain"}));
+    ASSERT_TRUE(
+        Eventually([] { return Get("client", 4, "near-46") == 0 && Get("client", 6, "far-64") == 0; }));
+  }
+  void TearDown() override {
+    if (!applied_.empty()) EXPECT_EQ(mesh_->Delete(applied_).code, 0);
+    EXPECT_TRUE(Eventually([] {
+      return Get("stranger", 6, Address("shop/near", 6)) == 0 &&
+             Get("stranger", 4, Address("shop/far", 4)) == 0 && Get("client", 6, "near-6") == 0 &&
+             Get("client", 4, "far-4") == 0;
+    }));
+  }
+
+  static int family() { return std::get<0>(GetParam()); }
+  static int other() { return family() == 4 ? 6 : 4; }
+  static const std::string& server() { return std::get<1>(GetParam()); }
+
+  static int Get(const std::string& from, int family, const std::string& host) {
+    return mesh_
+        ->Exec((from == "client" ? "shop/" : "outside/") + from,
+               {"curl", "-sS", "-m", "8", "-o", "/dev/null", "-" + std::to_string(family),
+                "http://" + host + "/"})
+        .code;
+  }
+  static std::string Address(const std::string& pod, int family) {
+    const std::string ip = mesh_->PodIp(pod, family);
+    return (family == 6 ? "[" + ip + "]" : ip) + ":8080";
+  }
+  // Refused, or reset before (55) or after the request was written.
+  static bool Refused(int code) { return code == 7 || code == 52 || code == 55 || code == 56; }
+
+  void Deny(const std::string& ip) {
+    applied_ =
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n"
+        "metadata: {name: rule, namespace: shop}\nspec:\n  action: DENY\n  rules:\n"
+        "  - from:\n    - source: {ipBlocks: [\"" +
+        ip + "\"]}\n";
+    const Outcome applied = mesh_->Apply(applied_);
+    ASSERT_EQ(applied.code, 0) << applied.out << applied.err;
+  }
+
+  std::string applied_;
+};
+
+TEST_P(DualStack, ServicesAnswerInTheirFamiliesAndInNoOther) {
+  EXPECT_EQ(Get("client", family(), server() + "-" + std::to_string(family())), 0);
+  EXPECT_EQ(Get("client", family(), server() + "-46"), 0);
+  EXPECT_EQ(Get("client", family(), server() + "-64"), 0);
+  EXPECT_EQ(Get("client", family(), server() + "-" + std::to_string(other())), 6);  // no such host
+}
+
+TEST_P(DualStack, OutOfTheMeshAndIntoIt) {
+  EXPECT_EQ(Get("client", family(), Address("outside/" + server() + "-plain", family())), 0);
+  EXPECT_EQ(Get("stranger", family(), Address("shop/" + server(), family())), 0);
+  EXPECT_EQ(Get("client", family(), Address("shop/" + server(), family())), 0);
+}
+
+TEST_P(DualStack, DenyByAddressCountsInItsFamilyAlone) {
+  Deny(mesh_->PodIp("shop/client", family()));
+  const std::string service = server() + "-46", pod = "shop/" + server();
+  EXPECT_TRUE(Eventually([&] { return Refused(Get("client", family(), service)); }));
+  EXPECT_TRUE(Refused(Get("client", family(), Address(pod, family()))));
+  EXPECT_EQ(Get("client", other(), service), 0);
+  EXPECT_EQ(Get("client", other(), Address(pod, other())), 0);
+  EXPECT_EQ(Get("stranger", family(), Address(pod, family())), 0);
+}
+
+TEST_P(DualStack, DenyByAddressOfAStranger) {
+  Deny(mesh_->PodIp("outside/stranger", family()) + (family() == 4 ? "/32" : "/128"));
+  const std::string pod = "shop/" + server();
+  EXPECT_TRUE(Eventually([&] { return Refused(Get("stranger", family(), Address(pod, family()))); }));
+  EXPECT_EQ(Get("stranger", other(), Address(pod, other())), 0);
+  EXPECT_EQ(Get("client", family(), Address(pod, family())), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Families, DualStack, testing::Combine(testing::Values(4, 6), testing::Values("near", "far")),
+    [](const auto& info) {
+      return "IPv" + std::to_string(std::get<0>(info.param)) + "_" + std::get<1>(info.param);
+    });
+
+}  // namespace
+}  // namespace mesh::test

@@ -16,6 +16,21 @@ void WriteProcessMetrics(telemetry::MetricsWriter& writer, std::string_view vers
   writer.Sample({{"component", "ztunnel"}, {"tag", version_tag}}, 1);
 }
 
+void WriteHostMetrics(telemetry::MetricsWriter& writer,
+                      const net::HostResolver::Counters& counters) {
+  writer.Family("mesh_host_lookups", MetricType::kCounter,
+                "Host names of endpoints that the node's resolver was asked for.");
+  writer.Sample("", counters.lookups);
+  writer.Family("mesh_host_lookups_failed", MetricType::kCounter,
+                "Lookups of host names that gave no address.");
+  writer.Sample("", counters.failures);
+  writer.Family("mesh_host_lookups_refused", MetricType::kCounter,
+                "Connections refused because a limit of the resolver was reached.");
+  writer.Sample("", counters.refused);
+  writer.Family("mesh_host_names", MetricType::kGauge, "Host names whose answers are kept.");
+  writer.Sample("", counters.names);
+}
+
 void WriteXdsMetrics(telemetry::MetricsWriter& writer, const xds::XdsCounters& counters) {
   writer.Family("istio_xds_connection_terminations", MetricType::kCounter,
                 "The total number of completed connections to the xds server.");

@@ -5,12 +5,15 @@
 #include <vector>
 
 #include "ztunnel/core/identity/certificate_manager.h"
+#include "ztunnel/core/net/host_resolver.h"
 #include "ztunnel/core/telemetry/metrics_writer.h"
 #include "ztunnel/core/xds/xds_client.h"
 
 namespace mesh::cmd {
 
 void WriteProcessMetrics(telemetry::MetricsWriter& writer, std::string_view version_tag);
+void WriteHostMetrics(telemetry::MetricsWriter& writer,
+                      const net::HostResolver::Counters& counters);
 void WriteXdsMetrics(telemetry::MetricsWriter& writer, const xds::XdsCounters& counters);
 void WriteCertificateMetrics(telemetry::MetricsWriter& writer,
                              const std::vector<identity::CertificateState>& certificates);

@@ -56,6 +56,7 @@ Proxy::Proxy(Settings settings, const Environment& environment)
   for (int i = 0; i < settings_.worker_threads; ++i) {
     workers_.push_back(std::make_unique<WorkerThread>(settings_, certificates_,
                                                       settings_.dns ? &dns_metrics_ : nullptr));
+    workers_.back()->tunnel().SetHostResolver(hosts_);
     refs.push_back(workers_.back()->ref());
   }
   host_ = std::make_unique<pods::WorkerHost>(main_, std::move(refs), certificates_);
@@ -69,6 +70,7 @@ Proxy::~Proxy() {
   servers_.clear();
   metrics_.clear();
   certificates_.Stop();  // its threads post to the loops of workers
+  hosts_.Stop();         // as these do
   workers_.clear();      // their loops end; nothing is posted to the main loop any more
 }
 
@@ -149,6 +151,7 @@ void Proxy::StartMetrics() {
   registry.SetSeriesLimit(settings_.metrics_series_limit);
   metrics_.push_back(registry.Add([this](telemetry::MetricsWriter& writer) {
     WriteProcessMetrics(writer, settings_.version_tag);
+    WriteHostMetrics(writer, hosts_.counters());
     WriteCertificateMetrics(writer, certificates_.Dump());
     if (xds_ != nullptr) WriteXdsMetrics(writer, xds_->counters());
   }));

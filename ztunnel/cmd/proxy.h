@@ -19,6 +19,7 @@
 #include "ztunnel/cmd/settings.h"
 #include "ztunnel/cmd/worker_thread.h"
 #include "ztunnel/core/identity/certificate_manager.h"
+#include "ztunnel/core/net/host_resolver.h"
 #include "ztunnel/core/state/mesh_state.h"
 #include "ztunnel/core/xds/xds_client.h"
 #include "ztunnel/dns/metrics.h"
@@ -54,6 +55,7 @@ class Proxy {
   TerminationSignals signals_;  // before any thread
   std::unique_ptr<identity::CertificateAuthority> authority_;
   identity::CertificateManager certificates_;
+  net::HostResolver hosts_{{}};
   dns::Metrics dns_metrics_;
   std::vector<std::unique_ptr<WorkerThread>> workers_;
   std::unique_ptr<pods::WorkerHost> host_;

@@ -1,3 +1,6 @@
+#include <absl/random/distributions.h>
+#include <fmt/format.h>
+
 #include "ztunnel/base/async/event.h"
 #include "ztunnel/base/status.h"
 #include "ztunnel/core/hbone/headers.h"
@@ -162,6 +165,50 @@ base::Task<absl::Status> Proxy(WorkerCore& core, PodRuntime& pod, LiveConnection
   co_return co_await Plain(core, pod, live, client, out.route.next_hop);
 }
 
+// A name that is known outside the mesh only, and resolves to what this pod can reach.
+std::optional<IpAddress> AddressAmong(WorkerCore& core, const std::vector<IpAddress>& found,
+                                      const IpAddress& wanted) {
+  std::vector<IpAddress> usable;
+  bool same_family = false;
+  for (const IpAddress& ip : found) {
+    // The node's loopback is another one than the pod's.
+    if (ip.IsLoopback() || ip.IsUnspecified() || (!ip.IsV4() && !core.config.ipv6)) continue;
+    const bool same = ip.IsV4() == wanted.IsV4();
+    if (same && !same_family) usable.clear();
+    same_family = same_family || same;
+    if (same == same_family) usable.push_back(ip);
+  }
+  if (usable.empty()) return std::nullopt;
+  return usable[absl::Uniform<size_t>(core.random, 0, usable.size())];
+}
+
+base::Task<absl::Status> ResolveNextHop(WorkerCore& core, Outbound& out) {
+  const std::string host = out.route.hostname;
+  const std::string& uid = out.route.destination->uid;
+  out.route.next_hop.ip = out.route.target.ip = out.wanted.ip;  // what is logged when it fails
+  if (core.hosts == nullptr) {
+    co_return WithReason(Unavailable("{} is known by hostname only ({})", uid, host),
+                         MESH_REASON_CONNECT_UNREACHABLE);
+  }
+  core.metrics.HostLookup(out.source, host);
+  const net::HostResolver::Result found =
+      co_await net::ResolveHost(core.loop, *core.hosts, host, core.config.connect_timeout);
+  if (!found.ok()) {
+    const bool limit = absl::IsResourceExhausted(found.status());
+    co_return WithReason(WithContext(found.status(), fmt::format("resolve endpoint {}", uid)),
+                         limit ? MESH_REASON_LIMIT : MESH_REASON_CONNECT_UNREACHABLE);
+  }
+  const std::optional<IpAddress> address = AddressAmong(core, *found, out.wanted.ip);
+  if (!address) {
+    co_return WithReason(
+        Unavailable("resolve endpoint {}: none of the {} addresses of {} can be used by a pod", uid,
+                    found->size(), host),
+        MESH_REASON_CONNECT_UNREACHABLE);
+  }
+  SetAddress(out.route, *address);
+  co_return absl::OkStatus();
+}
+
 // Fills `out`; an error means that no context is known and nothing was counted.
 base::Task<absl::Status> Prepare(WorkerCore& core, PodRuntime& pod, const net::Socket& client,
                                  Outbound& out) {
@@ -201,6 +248,7 @@ base::Task<absl::Status> Prepare(WorkerCore& core, PodRuntime& pod, const net::S
     co_return route.status();
   }
   out.route = *std::move(route);
+  if (!out.route.hostname.empty()) co_return co_await ResolveNextHop(core, out);
   const state::WorkloadRef& destination = out.route.destination;
   if (destination && !out.route.via_waypoint && !core.config.force_encryption &&
       !destination->application_tunnel) {

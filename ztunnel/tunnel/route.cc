@@ -63,6 +63,7 @@ absl::StatusOr<Route> ToWaypoint(const RouteInput& in, const GatewayAddress& gat
   Route route{.kind = Route::Kind::kHbone,
               .next_hop = {},
               .target = {},
+              .hostname = {},
               .authority = {},
               .accepted = {},
               .via_waypoint = true,
@@ -87,9 +88,12 @@ absl::StatusOr<Route> ToWaypoint(const RouteInput& in, const GatewayAddress& gat
     return NoWaypoint(gateway, "not known");
   }
   if (choice.workload->network != in.network) return OtherNetwork(*choice.workload);
-  if (!choice.address) return NoWaypoint(gateway, "its endpoint has no address");
+  if (!choice.address && choice.workload->hostname.empty()) {
+    return NoWaypoint(gateway, "its endpoint has no address");
+  }
+  if (!choice.address) route.hostname = choice.workload->hostname;
   route.destination = choice.workload;
-  route.next_hop = {*choice.address, choice.port};
+  route.next_hop = {choice.address.value_or(IpAddress()), choice.port};
   route.target = route.next_hop;
   route.authority = in.destination.ToString();
   return route;
@@ -131,17 +135,28 @@ absl::StatusOr<Route> ToService(const RouteInput& in, const state::ServiceRef& s
                                  in.source, in.destination.ip, false};
   ASSIGN_OR_RETURN(Choice choice, ChooseEndpoint(balance, random));
   if (choice.workload->network != in.network) return OtherNetwork(*choice.workload);
-  if (!choice.address) {
-    return WithReason(
-        Unavailable(
-            "endpoint {} of service {} is known by hostname only ({}), which is not supported",
-            choice.workload->uid, service->Key(), choice.workload->hostname),
-        MESH_REASON_CONNECT_UNREACHABLE);
+  if (!choice.address && choice.workload->hostname.empty()) {
+    return WithReason(Unavailable("endpoint {} of service {} has no address of its families",
+                                  choice.workload->uid, service->Key()),
+                      MESH_REASON_CONNECT_UNREACHABLE);
   }
-  return ToWorkload(in, choice.workload, {*choice.address, choice.port}, service);
+  Route route =
+      ToWorkload(in, choice.workload, {choice.address.value_or(IpAddress()), choice.port}, service);
+  if (!choice.address) route.hostname = choice.workload->hostname;
+  return route;
 }
 
 }  // namespace
+
+void SetAddress(Route& route, const IpAddress& address) {
+  route.next_hop.ip = address;
+  route.target.ip = address;
+  // A waypoint is asked for what the application asked for.
+  if (route.kind == Route::Kind::kHbone && !route.via_waypoint) {
+    route.authority = route.target.ToString();
+  }
+  route.hostname.clear();
+}
 
 bool IsGateway(const state::Workload& workload, const GatewayAddress& gateway) {
   if (const auto* name = std::get_if<state::NamespacedHostname>(&gateway.destination)) {

@@ -20,6 +20,8 @@ struct Route {
   Kind kind = Kind::kPassthrough;
   SocketAddress next_hop;  // what is connected to
   SocketAddress target;    // the destination workload's address and port
+  // The next hop is known by this name only: look it up and call SetAddress. Empty: known.
+  std::string hostname;
   // kHbone: what the tunnel is asked for and who may answer.
   std::string authority;
   std::vector<identity::Identity> accepted;
@@ -39,6 +41,9 @@ struct RouteInput {
 
 // Errors carry the reason. A waypoint that cannot be used is an error, never a way around it.
 absl::StatusOr<Route> ResolveOutbound(const RouteInput& input, absl::BitGenRef random);
+
+// What `route.hostname` resolved to.
+void SetAddress(Route& route, const IpAddress& address);
 
 // Whether `gateway` is this workload, or a service that it stands behind.
 bool IsGateway(const state::Workload& workload, const state::GatewayAddress& gateway);

@@ -176,6 +176,35 @@ TEST_F(RouteTest, WorkloadWaypointIsForWorkloadAddressesAndNotForItself) {
   EXPECT_FALSE(Resolve("10.0.0.2:7000")->via_waypoint) << "the client stands behind that waypoint";
 }
 
+TEST_F(RouteTest, AnEndpointKnownByNameIsLeftToBeResolved) {
+  Service("db", "10.96.0.1");
+  auto& w = Workload("db", {});
+  w.set_hostname("db.example.com");
+  Join(w, "db");
+  auto route = Resolve("10.96.0.1:80");
+  ASSERT_TRUE(route.ok()) << route.status();
+  EXPECT_EQ(route->hostname, "db.example.com");
+  SetAddress(*route, *IpAddress::Parse("192.0.2.7"));
+  EXPECT_EQ(route->hostname, "");
+  EXPECT_EQ(route->next_hop.ToString(), "192.0.2.7:15008");
+  EXPECT_EQ(route->target.ToString(), "192.0.2.7:8080");
+  EXPECT_EQ(route->authority, "192.0.2.7:8080");
+}
+
+TEST_F(RouteTest, AWaypointKnownByNameIsAskedForWhatTheClientAskedFor) {
+  Waypoint(Service("svc", "10.96.0.1").mutable_waypoint(), "wp");
+  Service("wp", "10.96.0.9", 15008, 15008);
+  auto& w = Workload("waypoint", {});
+  w.set_hostname("waypoint.example.com");
+  Join(w, "wp", 15008, 15008);
+  auto route = Resolve("10.96.0.1:80");
+  ASSERT_TRUE(route.ok()) << route.status();
+  EXPECT_EQ(route->hostname, "waypoint.example.com");
+  SetAddress(*route, *IpAddress::Parse("192.0.2.7"));
+  EXPECT_EQ(route->next_hop.ToString(), "192.0.2.7:15008");
+  EXPECT_EQ(route->authority, "10.96.0.1:80");
+}
+
 state::Workload At(const std::string& region, const std::string& zone, const std::string& node,
                    const std::string& network = "") {
   state::Workload w;

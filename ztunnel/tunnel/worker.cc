@@ -126,6 +126,8 @@ void Worker::SetState(state::MeshStateRef state) {
 
 void Worker::SetDemand(Demand demand) { impl_->core.demand = std::move(demand); }
 
+void Worker::SetHostResolver(net::HostResolver& hosts) { impl_->core.hosts = &hosts; }
+
 void Worker::RecheckPolicies() { impl_->Recheck(); }
 
 absl::Status Worker::AddPod(PodRef pod) {

@@ -19,6 +19,7 @@
 
 #include "ztunnel/base/async/event_loop.h"
 #include "ztunnel/core/identity/certificate_manager.h"
+#include "ztunnel/core/net/host_resolver.h"
 #include "ztunnel/core/state/mesh_state.h"
 #include "ztunnel/core/telemetry/telemetry.h"
 #include "ztunnel/tunnel/config.h"
@@ -40,6 +41,9 @@ class Worker {
   void SetState(state::MeshStateRef state);
   // Before the first pod. Without it everything that exists is in the state.
   void SetDemand(Demand demand);
+  // Before the first pod; outlives the worker. Without it endpoints that are known by hostname only
+  // are refused.
+  void SetHostResolver(net::HostResolver& hosts);
   // The check that SetState makes, again.
   void RecheckPolicies();
 

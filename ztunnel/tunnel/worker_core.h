@@ -14,6 +14,7 @@
 #include "ztunnel/core/identity/certificate_manager.h"
 #include "ztunnel/core/net/buffer.h"
 #include "ztunnel/core/net/connect.h"
+#include "ztunnel/core/net/host_resolver.h"
 #include "ztunnel/core/state/mesh_state.h"
 #include "ztunnel/tunnel/config.h"
 #include "ztunnel/tunnel/demand.h"
@@ -34,7 +35,8 @@ struct WorkerCore {
   identity::CertificateManager& certificates;
   telemetry::WorkerMetrics& metrics;
   state::MeshStateRef state;
-  Demand demand;  // null: the state is complete
+  Demand demand;                       // null: the state is complete
+  net::HostResolver* hosts = nullptr;  // null: endpoints known by hostname only are refused
   net::SharedBuffers buffers;
   absl::BitGen random;
   StringMap<std::unique_ptr<PodRuntime>> pods;      // by uid

@@ -98,6 +98,16 @@ void WorkerMetrics::EarlyFailure(Direction direction, const SocketAddress& src,
              .status = status});
 }
 
+void WorkerMetrics::HostLookup(const state::WorkloadRef& source, std::string_view hostname) {
+  std::string labels = HostLookupLabels(source, hostname);
+  std::lock_guard lock(shard_->mutex);
+  StringMap<uint64_t>& lookups = shard_->host_lookups;
+  if (lookups.size() >= Shard::kHostLookupLimit && !lookups.contains(labels)) {
+    labels = HostLookupLabels(nullptr, "overflow");
+  }
+  ++lookups[std::move(labels)];
+}
+
 void WorkerMetrics::SocketOpened(Reporter reporter) {
   const int i = static_cast<int>(reporter);
   shard_->sockets_seen[i].store(true, std::memory_order_relaxed);

@@ -47,13 +47,7 @@ void Append(std::string& out, std::string_view name, std::string_view value) {
   AppendLabel(out, name, value.empty() ? "unknown" : value);
 }
 
-TcpLabels Render(Reporter reporter, const End& source, const End& destination,
-                 std::string_view hostname, std::string_view service_ns,
-                 std::string_view service_name, std::string_view security) {
-  TcpLabels labels;
-  std::string& out = labels.before_flags;
-  out.reserve(1024);
-  Append(out, "reporter", reporter == Reporter::kSource ? "source" : "destination");
+void AppendSource(std::string& out, const End& source) {
   Append(out, "source_workload", source.workload);
   Append(out, "source_canonical_service", source.canonical_service);
   Append(out, "source_canonical_revision", source.canonical_revision);
@@ -62,6 +56,16 @@ TcpLabels Render(Reporter reporter, const End& source, const End& destination,
   Append(out, "source_app", source.app);
   Append(out, "source_version", source.version);
   Append(out, "source_cluster", source.cluster);
+}
+
+TcpLabels Render(Reporter reporter, const End& source, const End& destination,
+                 std::string_view hostname, std::string_view service_ns,
+                 std::string_view service_name, std::string_view security) {
+  TcpLabels labels;
+  std::string& out = labels.before_flags;
+  out.reserve(1024);
+  Append(out, "reporter", reporter == Reporter::kSource ? "source" : "destination");
+  AppendSource(out, source);
   Append(out, "destination_service", hostname);
   Append(out, "destination_service_namespace", service_ns);
   Append(out, "destination_service_name", service_name);
@@ -125,6 +129,15 @@ TcpLabels RenderLabels(const ConnectionInfo& info) {
   return Render(info.reporter, source, destination, service ? service->hostname : "",
                 service ? service->ns : "", service ? service->name : "",
                 info.mutual_tls ? "mutual_tls" : "unknown");
+}
+
+std::string HostLookupLabels(const state::WorkloadRef& source, std::string_view hostname) {
+  End end = EndOf(source);
+  if (source != nullptr) end.principal = PrincipalOf(source->Identity());
+  std::string out;
+  AppendSource(out, end);
+  Append(out, "hostname", hostname);
+  return out;
 }
 
 TcpLabels OverflowLabels(Reporter reporter) {

@@ -15,6 +15,8 @@ struct TcpLabels {
 };
 
 TcpLabels RenderLabels(const ConnectionInfo& info);
+// Of istio_on_demand_dns: the source as above and the name.
+std::string HostLookupLabels(const state::WorkloadRef& source, std::string_view hostname);
 // All series that found no room, by reporter.
 TcpLabels OverflowLabels(Reporter reporter);
 

@@ -113,6 +113,18 @@ TEST_F(Metrics, SeriesAreBounded) {
   EXPECT_GE(Value("istio_tcp_connections_opened_total", {"source_workload=\"overflow\""}), 8);
 }
 
+TEST_F(Metrics, HostLookupsAreBounded) {
+  WorkerMetrics worker;
+  const auto source = Pod("asks");
+  worker.HostLookup(source, "first.example");
+  for (size_t i = 0; i < WorkerMetrics::Shard::kHostLookupLimit + 4; ++i) {
+    worker.HostLookup(source, "name-" + std::to_string(i) + ".example");
+  }
+  worker.HostLookup(source, "first.example");
+  EXPECT_EQ(Value("istio_on_demand_dns_total", {"\"asks\"", "\"first.example\""}), 2);
+  EXPECT_EQ(Value("istio_on_demand_dns_total", {"\"overflow\""}), 5);
+}
+
 TEST_F(Metrics, SeriesOfGoneWorkloadsExpireWhenQuiet) {
   WorkerMetrics worker;
   MetricsRegistry& registry = MetricsRegistry::Instance();

@@ -126,6 +126,15 @@ void MetricsRegistry::RenderTcp(MetricsWriter& writer) {
     writer.SampleSigned(labels, open);
   }
 
+  std::map<std::string, uint64_t> lookups;
+  for (const auto& shard : shards_) {
+    std::lock_guard lock(shard->mutex);
+    for (const auto& [labels, count] : shard->host_lookups) lookups[labels] += count;
+  }
+  writer.Family("istio_on_demand_dns", MetricType::kCounter,
+                "Connections that needed the address of an endpoint known by hostname only.");
+  for (const auto& [labels, count] : lookups) writer.Sample(labels, count);
+
   const auto by_reason = [&](auto Cells, const char* label, auto name) {
     for (size_t i = 0; i < 2; ++i) {
       for (int reason = 0; reason < MESH_REASON_COUNT; ++reason) {

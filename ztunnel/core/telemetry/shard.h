@@ -60,6 +60,10 @@ struct WorkerMetrics::Shard {
   std::mutex mutex;
   StringMap<SeriesRef> series;  // by both parts of the labels
   std::array<SeriesRef, 2> overflow;
+  // Lookups of host names by labels; under the lock, as such a connection waits for more. Above the
+  // limit all are counted as of no source and the name "overflow".
+  static constexpr size_t kHostLookupLimit = 2000;
+  StringMap<uint64_t> host_lookups;
   std::atomic<uint64_t> overflowed{0};
   std::array<std::atomic<int64_t>, 2> sockets_open{};
   std::array<std::atomic<bool>, 2> sockets_seen{};

@@ -108,6 +108,8 @@ class WorkerMetrics {
   // Refused before a context was known: logged as "connection failed", counted by reason only.
   void EarlyFailure(Direction direction, const SocketAddress& src, const SocketAddress& dst,
                     const absl::Status& status);
+  // A connection of `source` needs the address of an endpoint that is known by name only.
+  void HostLookup(const state::WorkloadRef& source, std::string_view hostname);
   void SocketOpened(Reporter reporter);
   void SocketClosed(Reporter reporter);
 

@@ -65,8 +65,8 @@ class HostnameTest : public TunnelTest {
   uint64_t Ended(mesh_reason reason) {
     uint64_t count = 0;
     OnLoop([&] {
-      count = metrics_.shard()
-                  .closed_by_reason[static_cast<int>(telemetry::Reporter::kSource)][reason];
+      count =
+          metrics_.shard().closed_by_reason[static_cast<int>(telemetry::Reporter::kSource)][reason];
     });
     return count;
   }

@@ -130,8 +130,7 @@ void HostResolver::Resolve(const std::string& host, base::EventLoop& loop,
     done(std::move(why));
   };
   const auto it = state.names.find(host);
-  if (it != state.names.end() && !it->second.looking &&
-      state.options.now() < it->second.expires) {
+  if (it != state.names.end() && !it->second.looking && state.options.now() < it->second.expires) {
     Result result = it->second.result;
     lock.unlock();
     done(std::move(result));

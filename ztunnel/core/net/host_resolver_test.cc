@@ -18,7 +18,8 @@ class HostResolverTest : public testing::Test {
  protected:
   HostResolver::Options Options() {
     HostResolver::Options options;
-    options.lookup = [fails = fails_, gate = gate_](const std::string& host) -> HostResolver::Result {
+    options.lookup = [fails = fails_,
+                      gate = gate_](const std::string& host) -> HostResolver::Result {
       gate.wait();
       if (*fails) return NotFound("host {} is not there", host);
       return std::vector<IpAddress>{kAddress};

@@ -99,7 +99,7 @@ base::Task<void> AskForNamedService(WorkerCore& core, const state::Workload& wor
   }
 }
 
-Refusal TargetOf(const WorkerCore& core, const state::Workload& workload,
+Refusal TargetOf(const WorkerCore& core, const Pod& pod, const state::Workload& workload,
                  const hbone::Authority& authority, const SocketAddress& local, Target& target) {
   target.pod.ip = local.ip;
   if (const auto* address = std::get_if<SocketAddress>(&authority)) {
@@ -115,6 +115,11 @@ Refusal TargetOf(const WorkerCore& core, const state::Workload& workload,
   if (core.IsIllegalPort(target.pod.port)) {
     return Refuse("503", MESH_REASON_ILLEGAL_PORT,
                   PermissionDenied("port {} is the mesh's own", target.pod.port));
+  }
+  if (pod.only_port && target.pod.port != *pod.only_port) {
+    return Refuse("503", MESH_REASON_ILLEGAL_PORT,
+                  PermissionDenied("port {} of the proxy itself is not for peers (port {} is)",
+                                   target.pod.port, *pod.only_port));
   }
   return {};
 }
@@ -155,7 +160,7 @@ net::ConnectTarget AppOf(const WorkerCore& core, const PodRuntime& pod,
   if (tunnel && tunnel->port != 0) app.address.port = tunnel->port;
   if (proxy && core.config.localhost_app_tunnel) {
     app.address.ip = *IpAddress::Parse(target.pod.ip.IsV4() ? "127.0.0.1" : "::1");
-  } else if (core.config.original_source && source.ip != target.pod.ip) {
+  } else if (core.config.original_source && !pod.pod->only_port && source.ip != target.pod.ip) {
     app.source = source.ip;
     app.mark = core.config.packet_mark;
   }
@@ -224,7 +229,7 @@ base::Task<void> ServeStream(WorkerCore& core, PodRuntime& pod, TunnelRequest re
                  Unavailable("pod {}/{} is not known to the mesh", pod.pod->ns, pod.pod->name));
     } else {
       co_await AskForNamedService(core, *workload, *authority);
-      refusal = TargetOf(core, *workload, *authority, request.local, target);
+      refusal = TargetOf(core, *pod.pod, *workload, *authority, request.local, target);
     }
   }
   if (refusal.status != nullptr) {

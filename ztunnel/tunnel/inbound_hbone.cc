@@ -1,3 +1,5 @@
+#include <strings.h>
+
 #include "ztunnel/base/async/event.h"
 #include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
@@ -136,6 +138,11 @@ telemetry::ConnectionInfo InfoOf(const WorkerCore& core, const PodRuntime& pod,
   info.source = core.state->FindWorkload(core.config.network, request.peer.ip);
   // An address may have been another's a moment ago; the certificate does not lie.
   if (info.source && info.source->Identity() != request.identity) info.source = nullptr;
+  // Through a gateway the address is the gateway's.
+  const std::string network(h2::Find(request.headers, "x-forwarded-network"));
+  if (!network.empty() && ::strcasecmp(network.c_str(), core.config.network.c_str()) != 0) {
+    info.source = nullptr;
+  }
   if (!info.source) info.source_baggage = hbone::ParseBaggage(request.headers);
   info.source_identity = request.identity;
   info.destination = workload;

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/support/mesh_test.h"
 #include "ztunnel/base/files.h"
 
@@ -94,7 +96,8 @@ class Meshctl : public MeshTest {
     EXPECT_THAT(got.out, out) << testing::PrintToString(words);
     EXPECT_THAT(got.err, IsEmpty()) << testing::PrintToString(words);
   }
-  // Not done: the code, the reason on stderr, nothing on stdout that a pipe would take for an answer.
+  // Not done: the code, the reason on stderr, nothing on stdout that a pipe would take for an
+  // answer.
   static void Refuses(std::vector<std::string> words, int code,
                       const testing::Matcher<std::string>& err) {
     const Outcome got = Run(words);
@@ -123,10 +126,16 @@ TEST_F(Meshctl, WrongUsageIsNamedAndHasItsCode) {
 }
 
 TEST_F(Meshctl, WithoutAMeshEveryCommandSaysSo) {
-  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
-           {"status"}, {"bpf"}, {"zc", "all"}, {"local", "ps"}, {"local", "get", "pods"},
-           {"local", "logs", "runtime"}, {"local", "exec", "p", "--", "id"},
-           {"local", "apply", "-f", "/dev/null"}, {"local", "delete", "pod", "p"}}) {
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{"status"},
+                                             {"bpf"},
+                                             {"zc", "all"},
+                                             {"local", "ps"},
+                                             {"local", "get", "pods"},
+                                             {"local", "logs", "runtime"},
+                                             {"local", "exec", "p", "--", "id"},
+                                             {"local", "apply", "-f", "/dev/null"},
+                                             {"local", "delete", "pod", "p"}}) {
     std::vector<std::string> named = {"--name", mesh_->name() + "-absent"};
     named.insert(named.end(), words.begin(), words.end());
     Refuses(named, kNotRunning, HasSubstr("`meshctl local up` starts one"));
@@ -236,7 +245,8 @@ TEST_F(Meshctl, ApplyNamesFileLineAndField) {
   EXPECT_EQ(bad.code, kFailed);
   EXPECT_THAT(bad.err, HasSubstr("<stdin>:4: "));
   EXPECT_THAT(bad.err, HasSubstr("metadata.name"));
-  EXPECT_THAT(Run({"local", "apply", "-f", "-"}, "a: [b\nc: d").err, HasSubstr("<stdin>:2: not YA"));
+  EXPECT_THAT(Run({"local", "apply", "-f", "-"}, "a: [b\nc: d").err,
+              HasSubstr("<stdin>:2: not YA"));
   Refuses({"local", "apply", "-f", "/nowhere"}, kFailed, HasSubstr("/nowhere"));
   Refuses({"local", "apply", "-f", mesh_->root() + "/log"}, kFailed, HasSubstr("no *.yaml"));
   EXPECT_THAT(mesh_->Apply(kManifests).out, HasSubstr("Pod shop/client unchanged"));

@@ -73,7 +73,8 @@ void AddLocal(CLI::App& app, Options& o) {
 
   CLI::App* exec =
       local->add_subcommand("exec", "Run a command inside a pod: exec POD -- COMMAND...");
-  exec->add_option("POD", o.pod, "The pod or its workload; also NAMESPACE/NAME and KIND/NAME")->required();
+  exec->add_option("POD", o.pod, "The pod or its workload; also NAMESPACE/NAME and KIND/NAME")
+      ->required();
   exec->add_option("-c,--container", o.container, "Whose environment to take (default: the first)");
   exec->add_flag("-i,--stdin,-t,--tty", o.terminal,
                  "Taken as kubectl takes them: the command always has this terminal");
@@ -81,7 +82,8 @@ void AddLocal(CLI::App& app, Options& o) {
 
   CLI::App* logs =
       local->add_subcommand("logs", "Show a log: of a pod, ztunnel, agent, controller or runtime");
-  logs->add_option("LOG", o.logs.what, "A pod, ztunnel, agent, controller, runtime, or ztunnel-NODE")
+  logs->add_option("LOG", o.logs.what,
+                   "A pod, ztunnel, agent, controller, runtime, or ztunnel-NODE")
       ->required();
   logs->add_flag("-f,--follow", o.logs.follow, "Go on as it grows");
   logs->add_option("--tail", o.logs.tail, "Only the last lines, so many");
@@ -198,7 +200,8 @@ int Main(int argc, char** argv) {
   // What follows "--" is a command of somebody else's: it is not looked into.
   std::vector<std::string> words(argv + 1, argv + argc);
   const bool completing = !words.empty() && words[0] == "__complete";
-  if (const auto dashes = std::find(words.begin(), words.end(), "--"); !completing && dashes != words.end()) {
+  if (const auto dashes = std::find(words.begin(), words.end(), "--");
+      !completing && dashes != words.end()) {
     o.command.assign(dashes + 1, words.end());
     words.erase(dashes, words.end());
   }

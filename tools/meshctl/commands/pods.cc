@@ -46,7 +46,8 @@ std::string ReadyText(const Json& pod) {
   return fmt::format("{}/{}", ready, pod.Get({"spec", "containers"}).Items().size());
 }
 
-// The pods of a name, else those of the workload of that name; in all namespaces when `ns` is empty.
+// The pods of a name, else those of the workload of that name; in all namespaces when `ns` is
+// empty.
 std::vector<const Json*> PodsNamed(const local::ObjectStore& store, const std::string& ns,
                                    const std::string& name) {
   std::vector<const Json*> exact, of_workload;
@@ -66,8 +67,8 @@ absl::StatusOr<const Json*> FindContainer(const Json& pod, const std::string& na
     if (name.empty() || item.At("name").Str() == name) return &item;
     names += (names.empty() ? "" : ", ") + item.At("name").Str();
   }
-  return NotFound("pod {} has no container \"{}\"; it has: {}",
-                  pod.Get({"metadata", "name"}).Str(), name, names);
+  return NotFound("pod {} has no container \"{}\"; it has: {}", pod.Get({"metadata", "name"}).Str(),
+                  name, names);
 }
 
 int Refuse(const absl::Status& status) {
@@ -271,8 +272,8 @@ int Logs(const Context& context, const LogsOptions& options) {
   for (const char* per_node : {"ztunnel", "agent"}) {
     if (options.what != per_node) continue;
     if (!config.mesh)
-      return Refuse(FailedPrecondition("this mesh was started with --no-mesh: no {} runs",
-                                       options.what));
+      return Refuse(
+          FailedPrecondition("this mesh was started with --no-mesh: no {} runs", options.what));
     const std::string node =
         options.node.empty() && !config.nodes.empty() ? config.nodes[0].name : options.node;
     const bool known = std::any_of(config.nodes.begin(), config.nodes.end(),

@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <sstream>
 #include <set>
+#include <sstream>
 
 #include "tests/support/mesh_test.h"
 #include "ztunnel/base/files.h"
@@ -96,7 +96,8 @@ TEST_F(MeshctlLife, DownLeavesNothingAndTwiceIsNoError) {
 }
 
 TEST_F(MeshctlLife, TwoMeshesStandSideBySide) {
-  LocalMesh one("life-one", {.nodes = 1, .up_flags = {}}), two("life-two", {.nodes = 1, .up_flags = {}});
+  LocalMesh one("life-one", {.nodes = 1, .up_flags = {}}),
+      two("life-two", {.nodes = 1, .up_flags = {}});
   ASSERT_EQ(one.problem() + two.problem(), "");
   ASSERT_EQ(one.Apply(kPod).code, 0);
   ASSERT_TRUE(one.WaitReady({"default/p"}));

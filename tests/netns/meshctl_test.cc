@@ -116,6 +116,7 @@ TEST_F(Meshctl, WrongUsageIsNamedAndHasItsCode) {
   Refuses({"local", "ps", "-o", "xml"}, kUsage, HasSubstr("xml not in"));
   Refuses({"local", "up", "--timeout", "soon"}, kUsage, HasSubstr("\"soon\" is no duration"));
   Refuses({"local", "up", "--manifests", "/nowhere"}, kUsage, HasSubstr("/nowhere"));
+  Refuses({"local", "up", "--manifests", "/tmp"}, kFailed, HasSubstr("with other --manifests"));
   Refuses({"local", "exec", "client"}, kUsage, HasSubstr("the command is missing"));
   Refuses({"local", "exec", "client", "id"}, kUsage, HasSubstr("put \"--\" before the command"));
   Refuses({"local", "delete"}, kUsage, HasSubstr("delete KIND NAME"));

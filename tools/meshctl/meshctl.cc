@@ -186,7 +186,8 @@ int WrongUsage(const CLI::App& app, const CLI::ParseError& error) {
       return kUsage;
     }
     PrintErr("meshctl: no command \"" + unknown.front() + "\"; `" + path + " --help` lists them");
-  } else if (at->get_name() == "exec" && error.get_name() == "ExtrasError") {
+  } else if (at->get_name() == "exec" &&
+             error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError)) {
     PrintErr("meshctl: put \"--\" before the command: " + path + " POD -- COMMAND...");
   } else {
     PrintErr("meshctl: " + std::string(error.what()) + "; see `" + path + " --help`");
@@ -210,11 +211,12 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();
   app.set_version_flag("--version", "meshctl " MESH_VERSION);
-  app.add_option("--name", o.mesh, "The mesh (env MESH_NAME)")->capture_default_str();
-  app.add_option("-n,--namespace", o.ns,
-                 "The namespace (default: all, or where the name is found)");
+  app.add_option("--name", o.mesh, "The mesh (env MESH_NAME)")->capture_default_str()->take_last();
+  app.add_option("-n,--namespace", o.ns, "The namespace (default: all, or where the name is found)")
+      ->take_last();
   app.add_option("-o,--output", o.output, "table, wide, short, json or yaml")
-      ->check(CLI::IsMember({"table", "wide", "short", "json", "yaml"}));
+      ->check(CLI::IsMember({"table", "wide", "short", "json", "yaml"}))
+      ->take_last();
   AddLocal(app, o);
   AddInspection(app, o);
   app.add_subcommand("version", "Show the version")->callback([&o] {

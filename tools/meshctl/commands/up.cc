@@ -146,12 +146,27 @@ int Up(const Context& context, const UpOptions& options) {
     return kFailed;
   }
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::signal(signal, OnInterrupt);
+  std::vector<std::string> manifest_dirs;
+  for (const std::string& dir : options.manifest_dirs) {
+    if (!std::filesystem::is_directory(dir)) {
+      PrintErr(fmt::format("meshctl: --manifests {}: no such folder", dir));
+      return kUsage;
+    }
+    manifest_dirs.push_back(std::filesystem::canonical(dir).string());
+  }
   if (local::RuntimePid(layout) > 0) {
     Config config;
     if (!context.Load(config)) return kFailed;
     if (options.nodes != 0 && options.nodes != static_cast<int>(config.nodes.size())) {
       PrintErr(fmt::format("meshctl: mesh \"{}\" runs with {} nodes; take it down to change that",
                            layout.name, config.nodes.size()));
+      return kFailed;
+    }
+    if (!manifest_dirs.empty() && manifest_dirs != config.manifest_dirs) {
+      PrintErr(
+          fmt::format("meshctl: mesh \"{}\" runs with other --manifests; take it down to change "
+                      "that, or apply the files",
+                      layout.name));
       return kFailed;
     }
     if (!options.files.empty() && Apply(context, options.files) != kOk) return kFailed;
@@ -170,14 +185,8 @@ int Up(const Context& context, const UpOptions& options) {
                                            : std::filesystem::absolute(options.bin_dir).string();
   // A mesh whose runtime was killed is built again as it was.
   const auto before = Config::Load(layout);
-  if (before.ok() && options.manifest_dirs.empty()) config.manifest_dirs = before->manifest_dirs;
-  for (const std::string& dir : options.manifest_dirs) {
-    if (!std::filesystem::is_directory(dir)) {
-      PrintErr(fmt::format("meshctl: --manifests {}: no such folder", dir));
-      return kUsage;
-    }
-    config.manifest_dirs.push_back(std::filesystem::canonical(dir).string());
-  }
+  if (before.ok()) config.manifest_dirs = before->manifest_dirs;
+  if (!manifest_dirs.empty()) config.manifest_dirs = manifest_dirs;
   absl::Status status = CheckPrograms(config);
   if (status.ok()) status = local::MakeDirs(layout.manifests());
   if (status.ok()) status = config.Save(layout);  // so that Apply finds the mesh

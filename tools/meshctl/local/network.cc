@@ -109,8 +109,11 @@ absl::Status Network::AddPod(const NodeConfig& node, const std::string& netns,
   // The peer of a namespace that is being torn down may still be there for a moment.
   (void)RunCommand({"ip", "-n", node_netns, "link", "del", port});
   RETURN_IF_ERROR(AddNetns(netns));
+  // The hardware address goes with the pod's address: who knew the pod that had it before finds the
+  // next one at once.
+  const std::string hardware = fmt::format("02:00:00:01:{:02x}:{:02x}", node.index, pod_index);
   RETURN_IF_ERROR(Ip({"-n", node_netns, "link", "add", port, "type", "veth", "peer", "name", "eth0",
-                      "netns", netns}));
+                      "address", hardware, "netns", netns}));
   RETURN_IF_ERROR(
       IpBatch(node_netns, fmt::format("link set {0} master br0\nlink set {0} up\n", port)));
   std::string lines = fmt::format("addr add {}/24 dev eth0\n", PodIp(node.index, pod_index, 4));

@@ -48,11 +48,17 @@ const NodeConfig* Pods::NodeFor(const Json& pod, std::string& problem) const {
   return best;
 }
 
-// Addresses go round, so that one is not given to another pod at once.
-int Pods::FreeIndex(const NodeConfig& node) {
+// Addresses go round, so that one is not given to another pod at once; unless it is asked for.
+int Pods::FreeIndex(const NodeConfig& node, std::string_view wanted) {
   std::set<int> used;
   for (const auto& pod : pods_) {
     if (pod->node() == &node) used.insert(pod->index());
+  }
+  if (!wanted.empty()) {
+    for (int index = kFirstPod; index <= kLastPod; ++index) {
+      if (PodIp(node.index, index, 4) == wanted) return used.contains(index) ? 0 : index;
+    }
+    return 0;
   }
   int& next = next_index_[node.index];
   for (int i = 0; i <= kLastPod - kFirstPod; ++i) {
@@ -67,8 +73,12 @@ void Pods::Create(const PodSet& set, std::string name) {
   std::string problem;
   const NodeConfig* node = NodeFor(set.pod, problem);
   int index = 0;
-  if (node && (index = FreeIndex(*node)) == 0) {
-    problem = fmt::format("node {} has no address left", node->name);
+  const std::string wanted = set.pod.Get({"metadata", "annotations", "local.mesh/address"}).Str();
+  if (node && (index = FreeIndex(*node, wanted)) == 0) {
+    problem = wanted.empty()
+                  ? fmt::format("node {} has no address left", node->name)
+                  : fmt::format("local.mesh/address \"{}\" is not a free address of node {}",
+                                wanted, node->name);
     node = nullptr;
   }
   Logger("pods")->info("pod made pod={}/{} node={}", set.owner.ns, name,

@@ -24,7 +24,7 @@ class Pods {
   void ApplyScaled(const PodSet& set);
   void Create(const PodSet& set, std::string name);
   const NodeConfig* NodeFor(const Json& pod, std::string& problem) const;
-  int FreeIndex(const NodeConfig& node);
+  int FreeIndex(const NodeConfig& node, std::string_view wanted);
   std::vector<Pod*> Of(const ObjectKey& owner) const;  // without those that end
 
   PodHost& host_;

@@ -135,8 +135,7 @@ absl::Status Worker::AddPod(PodRef pod) {
   if (core.pods.contains(pod->uid)) return AlreadyExists("pod {} is already added", pod->uid);
   auto runtime = std::make_unique<PodRuntime>(core, pod);
   RETURN_IF_ERROR(runtime->Listen());
-  // The proxy's own pod has no short way in: its one port is guarded where tunnels end.
-  if (!pod->only_port) core.by_name[pod->ns + "/" + pod->name] = pod;
+  core.by_name[pod->ns + "/" + pod->name] = pod;
   core.pods.emplace(pod->uid, std::move(runtime));
   return absl::OkStatus();
 }

@@ -3,7 +3,9 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <cstdlib>
+#include <set>
 
 #include "tools/meshctl/local/files.h"
 #include "tools/meshctl/local/layout.h"
@@ -34,21 +36,95 @@ end
 complete -c meshctl -f -a '(__meshctl_complete)'
 )~";
 
-// Names from the mesh that the words so far speak of.
-std::string Names(const std::vector<std::string>& words, const std::string& kind) {
-  const char* env = std::getenv("MESH_NAME");
-  local::Layout layout{env && *env ? env : "local"};
-  for (size_t i = 0; i + 1 < words.size(); ++i) {
-    if (words[i] == "--name") layout.name = words[i + 1];
+using Candidates = std::vector<std::string>;
+
+// What the words so far say.
+struct Said {
+  const CLI::App* command = nullptr;
+  std::vector<std::string> positionals;
+  std::string mesh, ns;
+  const CLI::Option* open = nullptr;  // its value comes next
+};
+
+const CLI::Option* FindOption(const CLI::App* command, const std::string& word) {
+  for (; command; command = command->get_parent()) {
+    for (const CLI::Option* option : command->get_options()) {
+      if (option->check_name(word)) return option;
+    }
   }
+  return nullptr;
+}
+
+Said Read(const CLI::App& app, const std::vector<std::string>& words) {
+  Said said;
+  said.command = &app;
+  const char* env = std::getenv("MESH_NAME");
+  said.mesh = env && *env ? env : "local";
+  for (const std::string& word : words) {
+    if (said.open) {
+      if (said.open->check_lname("name")) said.mesh = word;
+      if (said.open->check_lname("namespace")) said.ns = word;
+      said.open = nullptr;
+      continue;
+    }
+    if (word.starts_with("-")) {
+      const CLI::Option* option = FindOption(said.command, word);
+      if (option && option->get_items_expected_min() > 0) said.open = option;
+      continue;
+    }
+    const CLI::App* below = nullptr;
+    for (const CLI::App* sub : said.command->get_subcommands([](const CLI::App*) { return true; }))
+      if (sub->check_name(word)) below = sub;
+    if (below)
+      said.command = below;
+    else
+      said.positionals.push_back(word);
+  }
+  return said;
+}
+
+// Names of the mesh's objects of a kind.
+Candidates Names(const Said& said, const std::string& kind) {
+  const local::Layout layout{said.mesh};
   auto config = local::Config::Load(layout);
-  if (!config.ok()) return "";
+  if (!config.ok()) return {};
   local::ObjectStore store(config->SourceDirs(layout));
   store.Reload();
-  std::string out;
-  for (const local::Json* object : store.OfKind(kind))
-    out += object->Get({"metadata", "name"}).Str() + "\n";
-  return out;
+  Candidates names;
+  for (const local::Json* object : store.OfKind(kind)) {
+    if (said.ns.empty() || local::IsClusterScoped(kind) ||
+        object->Get({"metadata", "namespace"}).Str() == said.ns)
+      names.push_back(object->Get({"metadata", "name"}).Str());
+  }
+  return names;
+}
+
+Candidates ValuesOf(const Said& said) {
+  if (said.open->check_lname("namespace")) return Names(said, "Namespace");
+  if (said.open->check_lname("node")) return Names(said, "Node");
+  if (said.open->check_lname("output")) return {"table", "wide", "short", "json", "yaml"};
+  if (said.open->check_lname("direction")) return {"inbound", "outbound"};
+  if (said.open->check_lname("name")) return local::ListDir(local::Layout::kRoot);
+  return {};  // the shell offers files
+}
+
+Candidates Positionals(const Said& said) {
+  const std::string command = said.command->get_name();
+  const bool first = said.positionals.empty();
+  const CLI::App* parent = said.command->get_parent();
+  if (first && (command == "exec" || (parent && parent->get_name() == "ztunnel-config")))
+    return Names(said, "Pod");
+  if (first && command == "completion") return {"bash", "zsh", "fish"};
+  if (first && command == "bpf") return {"programs", "maps", "counters", "all"};
+  if (first && command == "logs") {
+    Candidates logs = Names(said, "Pod");
+    logs.insert(logs.end(), {"ztunnel", "agent", "controller", "runtime"});
+    return logs;
+  }
+  if (command != "get" && command != "delete") return {};
+  if (!first) return Names(said, local::CanonicalKind(said.positionals.front()));
+  const auto kinds = local::KnownKinds();
+  return {kinds.begin(), kinds.end()};
 }
 
 }  // namespace
@@ -58,39 +134,23 @@ std::string CompletionScript(const std::string& shell) {
 }
 
 std::string Complete(const CLI::App& app, const std::vector<std::string>& words) {
-  const CLI::App* at = &app;
-  std::vector<std::string> positionals;
-  for (const std::string& word : words) {
-    const CLI::App* below = nullptr;
-    for (const CLI::App* sub : at->get_subcommands([](const CLI::App*) { return true; })) {
-      if (sub->get_name() == word) below = sub;
-    }
-    if (below)
-      at = below;
-    else if (!word.starts_with("-"))
-      positionals.push_back(word);
-  }
-  std::string out;
-  for (const CLI::App* sub : at->get_subcommands([](const CLI::App*) { return true; })) {
-    if (!sub->get_group().empty()) out += sub->get_name() + "\n";
-  }
-  for (const CLI::App* level = at; level; level = level->get_parent()) {
-    for (const CLI::Option* option : level->get_options()) {
-      for (const std::string& name : option->get_lnames()) out += "--" + name + "\n";
+  std::set<std::string> out;
+  if (std::find(words.begin(), words.end(), "--") != words.end()) return "";
+  const Said said = Read(app, words);
+  if (said.open) {
+    for (std::string& value : ValuesOf(said)) out.insert(std::move(value));
+  } else {
+    for (const CLI::App* sub : said.command->get_subcommands([](const CLI::App*) { return true; }))
+      if (!sub->get_group().empty()) out.insert(sub->get_name());
+    for (std::string& name : Positionals(said)) out.insert(std::move(name));
+    for (const CLI::App* level = said.command; level; level = level->get_parent()) {
+      for (const CLI::Option* option : level->get_options())
+        for (const std::string& name : option->get_lnames()) out.insert("--" + name);
     }
   }
-  const std::string command = at->get_name();
-  if (command == "exec" || command == "logs") out += Names(words, "Pod");
-  if (command == "logs") out += "ztunnel\nagent\ncontroller\nruntime\n";
-  if (command == "get" || command == "delete") {
-    if (positionals.empty())
-      out +=
-          "Pod\nService\nDeployment\nStatefulSet\nNamespace\nAuthorizationPolicy\nPeerAuthenticatio"
-          "n\n";
-    else
-      out += Names(words, local::CanonicalKind(positionals.back()));
-  }
-  return out;
+  std::string text;
+  for (const std::string& candidate : out) text += candidate + "\n";
+  return text;
 }
 
 }  // namespace mesh::meshctl

@@ -46,9 +46,10 @@ struct LogsOptions {
 int Logs(const Context& context, const LogsOptions& options);
 
 int Apply(const Context& context, const std::vector<std::string>& files);
-int Delete(const Context& context, const std::vector<std::string>& files, const std::string& kind,
-           const std::vector<std::string>& names);
-int Get(const Context& context, const std::string& kind, const std::string& name);
+// `kind` may be KIND/NAME.
+int Delete(const Context& context, const std::vector<std::string>& files, std::string kind,
+           std::vector<std::string> names);
+int Get(const Context& context, std::string kind, std::string name);
 
 int Status(const Context& context);
 struct ZtunnelOptions {

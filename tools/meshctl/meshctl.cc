@@ -19,7 +19,7 @@ namespace {
 struct Options {
   std::string mesh = "local", ns, output, timeout = "60s";
   UpOptions up;
-  bool no_ipv6 = false, no_mesh = false, no_wait = false;
+  bool no_mesh = false, terminal = false;
   std::string pod, container, kind, name, shell, probe_kind, probe_target, bpf_what = "all";
   std::vector<std::string> files, names, words, command;
   LogsOptions logs;
@@ -73,16 +73,20 @@ void AddLocal(CLI::App& app, Options& o) {
 
   CLI::App* exec =
       local->add_subcommand("exec", "Run a command inside a pod: exec POD -- COMMAND...");
-  exec->add_option("pod", o.pod, "The pod, or a workload's name")->required();
+  exec->add_option("POD", o.pod, "The pod or its workload; also NAMESPACE/NAME and KIND/NAME")
+      ->required();
   exec->add_option("-c,--container", o.container, "Whose environment to take (default: the first)");
+  exec->add_flag("-i,--stdin,-t,--tty", o.terminal,
+                 "Taken as kubectl takes them: the command always has this terminal");
   exec->callback([&o] { o.code = Exec(MakeContext(o), o.pod, o.container, o.command); });
 
   CLI::App* logs =
       local->add_subcommand("logs", "Show a log: of a pod, ztunnel, agent, controller or runtime");
-  logs->add_option("what", o.logs.what, "POD, ztunnel, agent, controller, runtime, or ztunnel-NODE")
+  logs->add_option("LOG", o.logs.what,
+                   "A pod, ztunnel, agent, controller, runtime, or ztunnel-NODE")
       ->required();
   logs->add_flag("-f,--follow", o.logs.follow, "Go on as it grows");
-  logs->add_option("--tail", o.logs.tail, "Only the last lines");
+  logs->add_option("--tail", o.logs.tail, "Only the last lines, so many");
   logs->add_option("-c,--container", o.logs.container, "Of a pod (default: the first)");
   logs->add_option("--node", o.logs.node, "Whose ztunnel or agent (default: the first node)");
   logs->callback([&o] { o.code = Logs(MakeContext(o), o.logs); });
@@ -95,13 +99,13 @@ void AddLocal(CLI::App& app, Options& o) {
   CLI::App* del =
       local->add_subcommand("delete", "Remove objects: delete -f FILE, or delete KIND NAME...");
   del->add_option("-f,--filename", o.files, "A file, a folder or - ; may be repeated");
-  del->add_option("kind", o.kind, "Kind of the objects");
-  del->add_option("name", o.names, "Their names");
+  del->add_option("KIND", o.kind, "Kind of the objects, or KIND/NAME");
+  del->add_option("NAME", o.names, "Their names");
   del->callback([&o] { o.code = Delete(MakeContext(o), o.files, o.kind, o.names); });
 
   CLI::App* get = local->add_subcommand("get", "Show objects: get KIND [NAME]");
-  get->add_option("kind", o.kind, "Pod, Service, AuthorizationPolicy, ...")->required();
-  get->add_option("name", o.name, "Only this one");
+  get->add_option("KIND", o.kind, "Pod, svc, AuthorizationPolicy, ..., or KIND/NAME")->required();
+  get->add_option("NAME", o.name, "Only this one");
   get->callback([&o] { o.code = Get(MakeContext(o), o.kind, o.name); });
 
   CLI::App* run = local->add_subcommand("run", "The program behind `up`, in the foreground");
@@ -137,7 +141,7 @@ void AddInspection(CLI::App& app, Options& o) {
       {"log", "Show or set log levels"}};
   for (const auto& [what, help] : views) {
     CLI::App* view = zc->add_subcommand(what, help);
-    view->add_option("pod", o.ztunnel.workload, "A pod: its node's ztunnel is asked");
+    view->add_option("POD", o.ztunnel.workload, "A pod: its node's ztunnel is asked");
     view->add_option("--node", o.ztunnel.node, "The node (default: all; for a log level too)");
     if (std::string(what) != "log")
       view->add_option("--file", o.ztunnel.file, "Read this dump instead");
@@ -157,10 +161,38 @@ void AddInspection(CLI::App& app, Options& o) {
 
   CLI::App* bpf =
       app.add_subcommand("bpf", "The mesh's programs and maps in the kernel, explained");
-  bpf->add_option("what", o.bpf_what, "programs, maps, counters or all")
+  bpf->add_option("WHAT", o.bpf_what, "programs, maps, counters or all")
       ->check(CLI::IsMember({"programs", "maps", "counters", "all"}));
   bpf->add_option("--node", o.bpf_node, "Only this node");
   bpf->callback([&o] { o.code = Bpf(MakeContext(o), o.bpf_what, o.bpf_node); });
+}
+
+void AddEverywhere(CLI::App& command) {
+  command.fallthrough();
+  command.footer("Everywhere: --name MESH, -n NAMESPACE, -o table|wide|short|json|yaml");
+}
+
+int WrongUsage(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App* at = &app;
+  std::string path = "meshctl";
+  while (!at->get_subcommands().empty()) {
+    at = at->get_subcommands().front();
+    path += " " + at->get_name();
+  }
+  const std::vector<std::string> unknown = app.remaining(/*recurse=*/true);
+  if (at->get_require_subcommand_min() > 0) {
+    if (unknown.empty()) {
+      PrintErr(at->help());
+      return kUsage;
+    }
+    PrintErr("meshctl: no command \"" + unknown.front() + "\"; `" + path + " --help` lists them");
+  } else if (at->get_name() == "exec" &&
+             error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError)) {
+    PrintErr("meshctl: put \"--\" before the command: " + path + " POD -- COMMAND...");
+  } else {
+    PrintErr("meshctl: " + std::string(error.what()) + "; see `" + path + " --help`");
+  }
+  return kUsage;
 }
 
 int Main(int argc, char** argv) {
@@ -168,7 +200,9 @@ int Main(int argc, char** argv) {
   if (const char* name = std::getenv("MESH_NAME"); name && *name) o.mesh = name;
   // What follows "--" is a command of somebody else's: it is not looked into.
   std::vector<std::string> words(argv + 1, argv + argc);
-  if (const auto dashes = std::find(words.begin(), words.end(), "--"); dashes != words.end()) {
+  const bool completing = !words.empty() && words[0] == "__complete";
+  if (const auto dashes = std::find(words.begin(), words.end(), "--");
+      !completing && dashes != words.end()) {
     o.command.assign(dashes + 1, words.end());
     words.erase(dashes, words.end());
   }
@@ -176,11 +210,13 @@ int Main(int argc, char** argv) {
   CLI::App app("meshctl: start, watch and change a Culvert service mesh", "meshctl");
   app.require_subcommand(1);
   app.fallthrough();
-  app.add_option("--name", o.mesh, "The mesh (env MESH_NAME)")->capture_default_str();
-  app.add_option("-n,--namespace", o.ns,
-                 "The namespace (default: all, or where the name is found)");
+  app.set_version_flag("--version", "meshctl " MESH_VERSION);
+  app.add_option("--name", o.mesh, "The mesh (env MESH_NAME)")->capture_default_str()->take_last();
+  app.add_option("-n,--namespace", o.ns, "The namespace (default: all, or where the name is found)")
+      ->take_last();
   app.add_option("-o,--output", o.output, "table, wide, short, json or yaml")
-      ->check(CLI::IsMember({"table", "wide", "short", "json", "yaml"}));
+      ->check(CLI::IsMember({"table", "wide", "short", "json", "yaml"}))
+      ->take_last();
   AddLocal(app, o);
   AddInspection(app, o);
   app.add_subcommand("version", "Show the version")->callback([&o] {
@@ -190,15 +226,15 @@ int Main(int argc, char** argv) {
       Print("meshctl " MESH_VERSION "\n");
   });
   CLI::App* completion = app.add_subcommand("completion", "Print the completion script of a shell");
-  completion->add_option("shell", o.shell, "bash, zsh or fish")
+  completion->add_option("SHELL", o.shell, "bash, zsh or fish")
       ->required()
       ->check(CLI::IsMember({"bash", "zsh", "fish"}));
   completion->callback([&o] { Print(CompletionScript(o.shell)); });
   for (CLI::App* sub : app.get_subcommands({})) {
-    sub->fallthrough();
-    for (CLI::App* below : sub->get_subcommands({})) below->fallthrough();
+    AddEverywhere(*sub);
+    for (CLI::App* below : sub->get_subcommands({})) AddEverywhere(*below);
   }
-  if (!words.empty() && words[0] == "__complete") {
+  if (completing) {
     words.erase(words.begin());
     Print(Complete(app, words));
     return kOk;
@@ -215,8 +251,9 @@ int Main(int argc, char** argv) {
     app.exit(e);
     return kOk;
   } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() != 0) return WrongUsage(app, e);
     app.exit(e);
-    return e.get_exit_code() == 0 ? kOk : kUsage;
+    return kOk;
   }
   std::fflush(stdout);
   return o.code;

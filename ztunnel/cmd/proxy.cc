@@ -160,6 +160,23 @@ void Proxy::StartMetrics() {
   readiness_.Add("drain", [this] { return !draining_; });
 }
 
+void Proxy::ServeOwnPod() {
+  const bool known = !settings_.pod_name.empty() && !settings_.pod_namespace.empty() &&
+                     !settings_.service_account.empty();
+  if (!known || settings_.stats_port == 0) return;
+  auto pod = std::make_shared<tunnel::Pod>();
+  pod->uid = "ztunnel";  // those of others are UUIDs
+  pod->name = settings_.pod_name;
+  pod->ns = settings_.pod_namespace;
+  pod->service_account = settings_.service_account;
+  pod->trust_domain = settings_.tunnel.trust_domain;
+  pod->only_port = settings_.stats_port;
+  host_->Start(std::move(pod), [port = settings_.tunnel.hbone_port](const absl::Status& status) {
+    // Whoever has that port here is not our business; the pods do not need it.
+    if (!status.ok()) Log()->warn("no HBONE to ourselves port={} err={}", port, Describe(status));
+  });
+}
+
 void Proxy::ExpireMetricsNowAndThen() {
   main_.After(kExpiryInterval, [this] {
     if (mesh_ != nullptr) {
@@ -181,6 +198,7 @@ absl::Status Proxy::Run() {
   for (size_t i = 0; i < workers_.size(); ++i) workers_[i]->Start(static_cast<int>(i));
   if (xds_ != nullptr) xds_->Start();
   zds_->Start();
+  ServeOwnPod();
   ExpireMetricsNowAndThen();
   Log()->info("ztunnel started version={} workers={} node={} xds={}", MESH_VERSION, workers_.size(),
               settings_.node_name, settings_.xds.address);

@@ -41,6 +41,8 @@ class Proxy {
   void Publish(state::MeshStateRef mesh);
   absl::Status StartServers();
   void StartMetrics();
+  // HBONE to the metrics port, for scrapers that are in the mesh, with this pod's own identity.
+  void ServeOwnPod();
   void ExpireMetricsNowAndThen();
 
   void BeginDrain(std::string_view why);

@@ -30,7 +30,8 @@ void WorkerHost::Start(tunnel::PodRef pod, std::function<void(absl::Status)> don
   starting_[pod->uid] = starting;
   const WorkerRef& name_service = NameServiceOf(pod->uid);
   for (const WorkerRef& worker : workers_) {
-    dns::Worker* dns = &worker == &name_service ? worker.dns : nullptr;
+    const bool named = &worker == &name_service && !pod->only_port;
+    dns::Worker* dns = named ? worker.dns : nullptr;
     worker.loop->Post([this, pod, starting, dns, tunnel = worker.tunnel] {
       absl::Status status = tunnel->AddPod(pod);
       if (status.ok() && dns != nullptr) {

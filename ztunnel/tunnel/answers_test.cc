@@ -138,6 +138,30 @@ TEST_F(AnswersTest, PolicyIs401) {
   EXPECT_EQ(Answer(kServerIp + ":" + std::to_string(server_port_)), "401");
 }
 
+// As the proxy serves its own metrics.
+TEST_F(AnswersTest, APodWithOnePortIsReachedThereAndByTunnelAlone) {
+  Listen(2);
+  RouteMarkedReplies();
+  auto own = std::make_shared<Pod>(*server_pod_);
+  own->only_port = server_port_;
+  server_pod_ = own;
+  Run();
+  EXPECT_EQ(Answer(kServerIp + ":" + std::to_string(server_port_)), "200");
+  EXPECT_EQ(server_saw_, kServerIp) << "not in the client's name";
+  EXPECT_EQ(Answer("server.default.svc.cluster.local:80"), "200");
+  EXPECT_EQ(Answer(kServerIp + ":" + std::to_string(server_port_ == 7999 ? 7998 : 7999)), "503");
+  for (const uint16_t port : {15001, 15006}) {
+    const auto connected = server_pod_->netns->Run([&]() -> absl::StatusOr<int> {
+      UniqueFd s(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      sockaddr_storage to{};
+      const SocketAddress address{IpAddress::V4(0x7f000001), port};
+      const socklen_t length = address.ToSockaddr(to, AF_INET);
+      return connect(s.get(), reinterpret_cast<sockaddr*>(&to), length) == 0 ? 0 : errno;
+    });
+    EXPECT_EQ(connected.value(), ECONNREFUSED) << port;
+  }
+}
+
 TEST_F(AnswersTest, AnApplicationTunnelServesOthersAndIsToldWhom) {
   Listen(1);
   Run();

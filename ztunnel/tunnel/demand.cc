@@ -1,6 +1,7 @@
 #include "ztunnel/tunnel/demand.h"
 
 #include <memory>
+#include <set>
 
 #include "ztunnel/base/async/event.h"
 #include "ztunnel/base/status.h"
@@ -38,21 +39,26 @@ std::optional<std::string> UnknownGateway(const state::MeshState& state,
   return gateway.DestinationString();
 }
 
-// The waypoints, as names, that `state` lacks on the way to `destination`.
-std::vector<std::string> UnknownWaypoints(const WorkerCore& core, const state::Workload& source,
-                                          const SocketAddress& destination) {
+// The waypoints and gateways of other networks, as names, that `state` lacks on the way to
+// `destination`.
+std::set<std::string> UnknownGateways(const WorkerCore& core, const state::Workload& source,
+                                      const SocketAddress& destination) {
   const state::MeshState& state = *core.state;
   std::vector<state::GatewayAddress> gateways;
   const std::string& network = core.config.network;
   if (auto service = state.FindServiceByVip(network, destination.ip, source.ns)) {
     if (service->waypoint) gateways.push_back(*service->waypoint);
     for (const auto& weighted : service->weighted_waypoints) gateways.push_back(weighted.gateway);
+    for (const state::Endpoint& endpoint : state.Endpoints(*service)) {
+      const auto& gateway = endpoint.workload->network_gateway;
+      if (gateway && endpoint.workload->network != network) gateways.push_back(*gateway);
+    }
   } else if (auto workload = state.FindWorkload(network, destination.ip)) {
     if (workload->waypoint) gateways.push_back(*workload->waypoint);
   }
-  std::vector<std::string> names;
+  std::set<std::string> names;
   for (const auto& gateway : gateways) {
-    if (auto name = UnknownGateway(state, gateway)) names.push_back(*std::move(name));
+    if (auto name = UnknownGateway(state, gateway)) names.insert(*std::move(name));
   }
   return names;
 }
@@ -82,7 +88,7 @@ base::Task<absl::Status> AskForDestination(WorkerCore& core, state::WorkloadRef 
     const bool answered = co_await AskFor(core.loop, core.demand, name, wait);
     if (!answered) co_return NoAnswer(name);
   }
-  for (const std::string& name : UnknownWaypoints(core, *source, destination)) {
+  for (const std::string& name : UnknownGateways(core, *source, destination)) {
     const bool answered = co_await AskFor(core.loop, core.demand, name, wait);
     if (!answered) co_return NoAnswer(name);
   }

@@ -1,3 +1,5 @@
+#include <strings.h>
+
 #include "ztunnel/base/async/event.h"
 #include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
@@ -99,7 +101,7 @@ base::Task<void> AskForNamedService(WorkerCore& core, const state::Workload& wor
   }
 }
 
-Refusal TargetOf(const WorkerCore& core, const state::Workload& workload,
+Refusal TargetOf(const WorkerCore& core, const Pod& pod, const state::Workload& workload,
                  const hbone::Authority& authority, const SocketAddress& local, Target& target) {
   target.pod.ip = local.ip;
   if (const auto* address = std::get_if<SocketAddress>(&authority)) {
@@ -116,6 +118,11 @@ Refusal TargetOf(const WorkerCore& core, const state::Workload& workload,
     return Refuse("503", MESH_REASON_ILLEGAL_PORT,
                   PermissionDenied("port {} is the mesh's own", target.pod.port));
   }
+  if (pod.only_port && target.pod.port != *pod.only_port) {
+    return Refuse("503", MESH_REASON_ILLEGAL_PORT,
+                  PermissionDenied("port {} of the proxy itself is not for peers (port {} is)",
+                                   target.pod.port, *pod.only_port));
+  }
   return {};
 }
 
@@ -131,6 +138,11 @@ telemetry::ConnectionInfo InfoOf(const WorkerCore& core, const PodRuntime& pod,
   info.source = core.state->FindWorkload(core.config.network, request.peer.ip);
   // An address may have been another's a moment ago; the certificate does not lie.
   if (info.source && info.source->Identity() != request.identity) info.source = nullptr;
+  // Through a gateway the address is the gateway's.
+  const std::string network(h2::Find(request.headers, "x-forwarded-network"));
+  if (!network.empty() && ::strcasecmp(network.c_str(), core.config.network.c_str()) != 0) {
+    info.source = nullptr;
+  }
   if (!info.source) info.source_baggage = hbone::ParseBaggage(request.headers);
   info.source_identity = request.identity;
   info.destination = workload;
@@ -155,7 +167,7 @@ net::ConnectTarget AppOf(const WorkerCore& core, const PodRuntime& pod,
   if (tunnel && tunnel->port != 0) app.address.port = tunnel->port;
   if (proxy && core.config.localhost_app_tunnel) {
     app.address.ip = *IpAddress::Parse(target.pod.ip.IsV4() ? "127.0.0.1" : "::1");
-  } else if (core.config.original_source && source.ip != target.pod.ip) {
+  } else if (core.config.original_source && !pod.pod->only_port && source.ip != target.pod.ip) {
     app.source = source.ip;
     app.mark = core.config.packet_mark;
   }
@@ -224,7 +236,7 @@ base::Task<void> ServeStream(WorkerCore& core, PodRuntime& pod, TunnelRequest re
                  Unavailable("pod {}/{} is not known to the mesh", pod.pod->ns, pod.pod->name));
     } else {
       co_await AskForNamedService(core, *workload, *authority);
-      refusal = TargetOf(core, *workload, *authority, request.local, target);
+      refusal = TargetOf(core, *pod.pod, *workload, *authority, request.local, target);
     }
   }
   if (refusal.status != nullptr) {

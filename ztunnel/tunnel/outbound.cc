@@ -3,8 +3,10 @@
 
 #include "ztunnel/base/async/event.h"
 #include "ztunnel/base/status.h"
+#include "ztunnel/core/hbone/certificates.h"
 #include "ztunnel/core/hbone/headers.h"
 #include "ztunnel/core/net/connect.h"
+#include "ztunnel/tunnel/inner_tunnel.h"
 #include "ztunnel/tunnel/plain_relay.h"
 #include "ztunnel/tunnel/route.h"
 #include "ztunnel/tunnel/serve.h"
@@ -41,7 +43,8 @@ telemetry::ConnectionInfo InfoOf(const WorkerCore&, const PodRuntime& pod, const
   const bool proved = tunnel || out.local != nullptr;
   if (proved) info.source_identity = pod.pod->Identity();
   info.destination = out.route.destination;
-  if (proved && out.route.destination)
+  // Beyond a gateway any of those that the service names may have answered.
+  if (proved && out.route.destination && out.route.inner_accepted.empty())
     info.destination_identity = out.route.destination->Identity();
   info.destination_service = out.route.service;
   info.mutual_tls = tunnel;  // says what the bytes got, not what we know
@@ -123,11 +126,8 @@ absl::Status Refused(const TunnelRelay& relay) {
                     reason);
 }
 
-base::Task<absl::Status> Tunnelled(WorkerCore& core, PodRuntime& pod, LiveConnection& live,
-                                   net::Socket& client, const Outbound& out) {
-  const hbone::PoolKey key{pod.pod->Identity(), out.route.accepted, out.route.next_hop,
-                           std::nullopt};
-  const h2::Headers headers = {
+h2::Headers RequestOf(const Outbound& out) {
+  return {
       {":method", "CONNECT"},
       {":authority", out.route.authority},
       {"baggage", hbone::FormatBaggage(*out.source)},
@@ -135,31 +135,85 @@ base::Task<absl::Status> Tunnelled(WorkerCore& core, PodRuntime& pod, LiveConnec
        hbone::FormatForwarded(out.client, out.route.service ? out.route.service->hostname : "")},
       {"traceparent", hbone::MakeTraceparent()},
   };
-  for (int attempt = 1;; ++attempt) {
-    TunnelRelay relay(core.loop, TunnelRelay::AppIs::kClient);
-    absl::StatusOr<hbone::OpenedStream> opened = co_await pod.pool.Open(key, headers, relay);
-    if (!opened.ok()) co_return opened.status();
-    relay.Bind(*opened->connection, opened->id);
-    // The far end answers when its application did: its own deadline comes first.
-    const bool answered =
-        co_await relay.Answered().Wait(core.config.connect_timeout + absl::Seconds(5));
-    if (!answered) {
-      co_return WithReason(DeadlineExceeded("no answer to the tunnel request"),
-                           MESH_REASON_CONNECT_TIMEOUT);
-    }
-    if (relay.status_code() == "200") {
-      relay.Start(std::move(client), Counters{live.record, nullptr});
-      co_return co_await live.Run(relay);
-    }
-    const bool unanswered = relay.status_code().empty();
-    const bool stale = opened->reused || relay.close_code() == h2::kRefusedStream;
-    if (!(unanswered && stale) || attempt >= kAttempts) co_return Refused(relay);
+}
+
+// OK when the far end has answered with 200.
+base::Task<absl::Status> Answered(WorkerCore& core, TunnelRelay& relay) {
+  // The far end answers when its application did: its own deadline comes first.
+  const bool answered =
+      co_await relay.Answered().Wait(core.config.connect_timeout + absl::Seconds(5));
+  if (!answered) {
+    co_return WithReason(DeadlineExceeded("no answer to the tunnel request"),
+                         MESH_REASON_CONNECT_TIMEOUT);
   }
+  co_return relay.status_code() == "200" ? absl::OkStatus() : Refused(relay);
+}
+
+// A pooled tunnel's stream, answered with 200.
+base::Task<absl::StatusOr<std::unique_ptr<TunnelRelay>>> OpenStream(WorkerCore& core,
+                                                                    PodRuntime& pod,
+                                                                    const Outbound& out) {
+  const hbone::PoolKey key{pod.pod->Identity(), out.route.accepted, out.route.next_hop,
+                           std::nullopt};
+  const h2::Headers headers = RequestOf(out);
+  for (int attempt = 1;; ++attempt) {
+    auto relay = std::make_unique<TunnelRelay>(core.loop, TunnelRelay::AppIs::kClient);
+    absl::StatusOr<hbone::OpenedStream> opened = co_await pod.pool.Open(key, headers, *relay);
+    if (!opened.ok()) co_return opened.status();
+    relay->Bind(*opened->connection, opened->id);
+    absl::Status status = co_await Answered(core, *relay);
+    if (status.ok()) co_return std::move(relay);
+    const bool ended = relay->Answered().is_set() && relay->status_code().empty();
+    const bool stale = opened->reused || relay->close_code() == h2::kRefusedStream;
+    if (!(ended && stale) || attempt >= kAttempts) co_return status;
+  }
+}
+
+base::Task<absl::Status> Tunnelled(WorkerCore& core, PodRuntime& pod, LiveConnection& live,
+                                   net::Socket& client, const Outbound& out) {
+  absl::StatusOr<std::unique_ptr<TunnelRelay>> relay = co_await OpenStream(core, pod, out);
+  if (!relay.ok()) co_return relay.status();
+  (*relay)->Start(std::move(client), Counters{live.record, nullptr});
+  co_return co_await live.Run(**relay);
+}
+
+// Through the gateway of another network, which the far end proves itself beyond.
+base::Task<absl::Status> DoublyTunnelled(WorkerCore& core, PodRuntime& pod, LiveConnection& live,
+                                         net::Socket& client, const Outbound& out) {
+  constexpr absl::Duration kFinish = absl::Seconds(5);
+  absl::StatusOr<std::unique_ptr<TunnelRelay>> outer = co_await OpenStream(core, pod, out);
+  if (!outer.ok()) co_return WithContext(outer.status(), "gateway");
+  absl::StatusOr<identity::CertificateRef> certificate = co_await hbone::GetCertificate(
+      core.loop, core.certificates, pod.pod->Identity(), core.config.connect_timeout);
+  if (!certificate.ok()) co_return WithReason(certificate.status(), MESH_REASON_NO_CERTIFICATE);
+  absl::StatusOr<std::unique_ptr<tls::Session>> tls =
+      tls::Session::Client(*std::move(certificate), out.route.inner_accepted);
+  if (!tls.ok()) co_return WithReason(tls.status(), MESH_REASON_TLS_FAILURE);
+  absl::StatusOr<std::unique_ptr<InnerTunnel>> inner =
+      InnerTunnel::Start(core, *std::move(outer), *std::move(tls));
+  if (!inner.ok()) co_return inner.status();
+  absl::Status status = co_await (*inner)->Opened();
+  if (!status.ok()) co_return status;
+
+  h2::Headers headers = RequestOf(out);
+  headers.push_back({"x-forwarded-network", core.config.network});
+  TunnelRelay relay(core.loop, TunnelRelay::AppIs::kClient);
+  const absl::StatusOr<int32_t> stream = (*inner)->connection().Request(headers, relay);
+  if (!stream.ok()) co_return WithReason(stream.status(), MESH_REASON_H2_FAILURE);
+  relay.Bind((*inner)->connection(), *stream);
+  status = co_await Answered(core, relay);
+  if (!status.ok()) co_return status;
+  relay.Start(std::move(client), Counters{live.record, nullptr});
+  status = co_await live.Run(relay);
+  if (status.ok()) co_await (*inner)->Finish(kFinish);
+  co_return status;
 }
 
 base::Task<absl::Status> Proxy(WorkerCore& core, PodRuntime& pod, LiveConnection& live,
                                net::Socket& client, const Outbound& out) {
   if (out.local) co_return co_await SameNode(core, pod, live, client, out);
+  if (!out.route.inner_accepted.empty())
+    co_return co_await DoublyTunnelled(core, pod, live, client, out);
   if (out.route.kind == Route::Kind::kHbone)
     co_return co_await Tunnelled(core, pod, live, client, out);
   co_return co_await Plain(core, pod, live, client, out.route.next_hop);
@@ -250,8 +304,8 @@ base::Task<absl::Status> Prepare(WorkerCore& core, PodRuntime& pod, const net::S
   out.route = *std::move(route);
   if (!out.route.hostname.empty()) co_return co_await ResolveNextHop(core, out);
   const state::WorkloadRef& destination = out.route.destination;
-  if (destination && !out.route.via_waypoint && !core.config.force_encryption &&
-      !destination->application_tunnel) {
+  if (destination && !out.route.via_waypoint && out.route.inner_accepted.empty() &&
+      !core.config.force_encryption && !destination->application_tunnel) {
     out.local = core.FindLocalPod(*destination);
   }
   if (out.local) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "ztunnel/base/ip.h"
@@ -19,7 +20,9 @@ struct Pod {
   std::string ns;
   std::string service_account;
   std::string trust_domain = "cluster.local";
-  std::shared_ptr<const Netns> netns;
+  std::shared_ptr<const Netns> netns;  // null: where the process is
+  // Set for the proxy's own pod: reached by HBONE alone, and at this port alone.
+  std::optional<uint16_t> only_port = {};
 
   identity::Identity Identity() const { return {trust_domain, ns, service_account}; }
 };

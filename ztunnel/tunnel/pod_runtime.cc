@@ -52,10 +52,12 @@ absl::Status PodRuntime::ListenOn(std::optional<net::Listener>& listener, uint16
 
 absl::Status PodRuntime::Listen() {
   const std::string what = "listen in pod " + pod->ns + "/" + pod->name;
-  RETURN_IF_ERROR(
-      WithContext(ListenOn(outbound_, core.config.outbound_port, false, ServeOutbound), what));
-  RETURN_IF_ERROR(WithContext(
-      ListenOn(plaintext_, core.config.inbound_plaintext_port, true, ServePlaintext), what));
+  if (!pod->only_port) {
+    RETURN_IF_ERROR(
+        WithContext(ListenOn(outbound_, core.config.outbound_port, false, ServeOutbound), what));
+    RETURN_IF_ERROR(WithContext(
+        ListenOn(plaintext_, core.config.inbound_plaintext_port, true, ServePlaintext), what));
+  }
   return WithContext(ListenOn(hbone_, core.config.hbone_port, false, ServeTunnel), what);
 }
 

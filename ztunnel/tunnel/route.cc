@@ -1,6 +1,7 @@
 #include "ztunnel/tunnel/route.h"
 
 #include <absl/random/distributions.h>
+#include <fmt/format.h>
 
 #include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
@@ -42,15 +43,20 @@ absl::Status NoWaypoint(const GatewayAddress& gateway, std::string_view why) {
                     MESH_REASON_NO_HEALTHY_WAYPOINT);
 }
 
-absl::Status OtherNetwork(const state::Workload& workload) {
+absl::Status OtherNetwork(const state::Workload& workload, std::string_view why) {
   return WithReason(
-      Unavailable("{} is on network {}: tunnels through its gateway are not supported",
-                  workload.uid, Quoted(workload.network)),
+      Unavailable("{} is on network {}: {}", workload.uid, Quoted(workload.network), why),
       MESH_REASON_CONNECT_UNREACHABLE);
 }
 
-absl::StatusOr<Route> ToWaypoint(const RouteInput& in, const GatewayAddress& gateway,
-                                 state::ServiceRef asked, absl::BitGenRef random) {
+// Where a waypoint or a network's gateway is.
+struct Hop {
+  Choice choice;
+  state::ServiceRef service;  // null: named as a workload
+};
+
+absl::StatusOr<Hop> FindHop(const RouteInput& in, const GatewayAddress& gateway,
+                            absl::BitGenRef random) {
   state::MeshState::AddressHit hit;
   IpAddress wanted = in.destination.ip;
   if (const auto* name = std::get_if<state::NamespacedHostname>(&gateway.destination)) {
@@ -60,34 +66,79 @@ absl::StatusOr<Route> ToWaypoint(const RouteInput& in, const GatewayAddress& gat
     hit = in.state.FindByAddress(address.network, address.ip);
     wanted = address.ip;
   }
-  Route route{.kind = Route::Kind::kHbone,
-              .next_hop = {},
-              .target = {},
-              .hostname = {},
-              .authority = {},
-              .accepted = {},
-              .via_waypoint = true,
-              .destination = nullptr,
-              .service = std::move(asked)};
-  Choice choice;
+  const uint16_t port = gateway.hbone_port != 0 ? gateway.hbone_port : in.hbone_port;
+  Hop hop;
   if (const auto* service = std::get_if<state::ServiceRef>(&hit)) {
-    const uint16_t port = gateway.hbone_port != 0 ? gateway.hbone_port : in.hbone_port;
+    hop.service = *service;
     const LoadBalanceInput balance{in.state, **service, port, in.source, wanted, true};
-    absl::StatusOr<Choice> chosen = ChooseEndpoint(balance, random);
-    if (!chosen.ok()) return NoWaypoint(gateway, MessageOf(chosen.status()));
-    choice = *std::move(chosen);
-    route.accepted = Accepted(service->get(), *choice.workload);
-  } else if (const auto* workload = std::get_if<state::WorkloadRef>(&hit)) {
-    choice = {*workload, std::nullopt,
-              gateway.hbone_port != 0 ? gateway.hbone_port : in.hbone_port};
-    for (const IpAddress& ip : (*workload)->addresses) {
-      if (!choice.address || ip.IsV4() == wanted.IsV4()) choice.address = ip;
-    }
-    route.accepted = Accepted(nullptr, *choice.workload);
-  } else {
-    return NoWaypoint(gateway, "not known");
+    ASSIGN_OR_RETURN(hop.choice, ChooseEndpoint(balance, random));
+    return hop;
   }
-  if (choice.workload->network != in.network) return OtherNetwork(*choice.workload);
+  if (const auto* workload = std::get_if<state::WorkloadRef>(&hit)) {
+    hop.choice = {*workload, std::nullopt, port};
+    for (const IpAddress& ip : (*workload)->addresses) {
+      if (!hop.choice.address || ip.IsV4() == wanted.IsV4()) hop.choice.address = ip;
+    }
+    return hop;
+  }
+  return NotFound("not known");
+}
+
+// To `workload`, an endpoint of `backend`, through the gateway of its network. That is asked for
+// by name: addresses mean something within a network only.
+absl::StatusOr<Route> ToNetwork(const RouteInput& in, const state::WorkloadRef& workload,
+                                const state::ServiceRef& backend, state::ServiceRef asked,
+                                absl::BitGenRef random) {
+  if (!workload->network_gateway) return OtherNetwork(*workload, "it names no gateway to there");
+  if (asked == nullptr || backend == nullptr) {
+    return OtherNetwork(*workload, "it is reached as an endpoint of a service only");
+  }
+  const GatewayAddress& gateway = *workload->network_gateway;
+  Route route;
+  route.kind = Route::Kind::kHbone;
+  for (const std::string& name : backend->subject_alt_names) {
+    if (auto id = identity::Identity::Parse(name); id.ok())
+      route.inner_accepted.push_back(*std::move(id));
+  }
+  if (route.inner_accepted.empty()) {
+    return OtherNetwork(*workload,
+                        fmt::format("service {} does not say who may answer", backend->Key()));
+  }
+  absl::StatusOr<Hop> hop = FindHop(in, gateway, random);
+  const std::string where = "gateway " + gateway.DestinationString();
+  if (!hop.ok()) {
+    return OtherNetwork(*workload, fmt::format("{}: {}", where, MessageOf(hop.status())));
+  }
+  const Choice& choice = hop->choice;
+  if (!choice.address && choice.workload->hostname.empty()) {
+    return OtherNetwork(*workload, where + " has no address");
+  }
+  if (!choice.address) route.hostname = choice.workload->hostname;
+  route.next_hop = {choice.address.value_or(IpAddress()), choice.port};
+  route.target = route.next_hop;
+  route.authority = fmt::format("{}:{}", asked->hostname, in.destination.port);
+  route.accepted = Accepted(hop->service.get(), *choice.workload);
+  route.destination = workload;
+  route.service = std::move(asked);
+  return route;
+}
+
+absl::StatusOr<Route> ToWaypoint(const RouteInput& in, const GatewayAddress& gateway,
+                                 state::ServiceRef asked, absl::BitGenRef random) {
+  absl::StatusOr<Hop> hop = FindHop(in, gateway, random);
+  if (!hop.ok()) return NoWaypoint(gateway, MessageOf(hop.status()));
+  const Choice& choice = hop->choice;
+  if (choice.workload->network != in.network) {
+    absl::StatusOr<Route> route =
+        ToNetwork(in, choice.workload, hop->service, std::move(asked), random);
+    if (route.ok()) route->via_waypoint = true;
+    return route;
+  }
+  Route route;
+  route.kind = Route::Kind::kHbone;
+  route.via_waypoint = true;
+  route.service = std::move(asked);
+  route.accepted = Accepted(hop->service.get(), *choice.workload);
   if (!choice.address && choice.workload->hostname.empty()) {
     return NoWaypoint(gateway, "its endpoint has no address");
   }
@@ -134,7 +185,9 @@ absl::StatusOr<Route> ToService(const RouteInput& in, const state::ServiceRef& s
   const LoadBalanceInput balance{in.state,  *service,          in.destination.port,
                                  in.source, in.destination.ip, false};
   ASSIGN_OR_RETURN(Choice choice, ChooseEndpoint(balance, random));
-  if (choice.workload->network != in.network) return OtherNetwork(*choice.workload);
+  if (choice.workload->network != in.network) {
+    return ToNetwork(in, choice.workload, service, service, random);
+  }
   if (!choice.address && choice.workload->hostname.empty()) {
     return WithReason(Unavailable("endpoint {} of service {} has no address of its families",
                                   choice.workload->uid, service->Key()),
@@ -151,8 +204,8 @@ absl::StatusOr<Route> ToService(const RouteInput& in, const state::ServiceRef& s
 void SetAddress(Route& route, const IpAddress& address) {
   route.next_hop.ip = address;
   route.target.ip = address;
-  // A waypoint is asked for what the application asked for.
-  if (route.kind == Route::Kind::kHbone && !route.via_waypoint) {
+  // Waypoints and gateways are asked for what the application asked for.
+  if (route.kind == Route::Kind::kHbone && !route.via_waypoint && route.inner_accepted.empty()) {
     route.authority = route.target.ToString();
   }
   route.hostname.clear();

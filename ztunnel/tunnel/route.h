@@ -26,6 +26,9 @@ struct Route {
   std::string authority;
   std::vector<identity::Identity> accepted;
   bool via_waypoint = false;
+  // The next hop is the gateway of another network: inside the tunnel to it goes a second one, and
+  // who may answer that. Empty: one tunnel.
+  std::vector<identity::Identity> inner_accepted;
   state::WorkloadRef
       destination;            // of the next hop (the waypoint, when through one); null: unknown
   state::ServiceRef service;  // what was asked for; null when it was no service

@@ -176,6 +176,31 @@ TEST_F(RouteTest, WorkloadWaypointIsForWorkloadAddressesAndNotForItself) {
   EXPECT_FALSE(Resolve("10.0.0.2:7000")->via_waypoint) << "the client stands behind that waypoint";
 }
 
+TEST_F(RouteTest, AnotherNetworkIsReachedThroughItsGatewayByName) {
+  auto& service = Service("svc", "10.96.0.1");
+  service.add_subject_alt_names("spiffe://cluster.local/ns/default/sa/server");
+  auto& server = Workload("server", {});
+  server.set_network("far");
+  Join(server, "svc");
+  auto& gateway = *server.mutable_network_gateway();
+  gateway.mutable_address()->set_network("far");
+  gateway.mutable_address()->set_address(Bytes("198.51.100.7"));
+  gateway.set_hbone_mtls_port(15443);
+  EXPECT_EQ(Reason("10.96.0.1:80"), MESH_REASON_CONNECT_UNREACHABLE) << "no such gateway is known";
+  Workload("gateway", {"198.51.100.7"}).set_network("far");
+  auto route = Resolve("10.96.0.1:80");
+  ASSERT_TRUE(route.ok()) << route.status();
+  EXPECT_EQ(route->next_hop.ToString(), "198.51.100.7:15443");
+  EXPECT_EQ(route->authority, "svc.default.svc.cluster.local:80");
+  ASSERT_EQ(route->accepted.size(), 1u);
+  EXPECT_EQ(route->accepted[0].service_account, "gateway");
+  ASSERT_EQ(route->inner_accepted.size(), 1u);
+  EXPECT_EQ(route->inner_accepted[0].service_account, "server");
+  // Whoever answers there has to be somebody that the service names.
+  service.clear_subject_alt_names();
+  EXPECT_EQ(Reason("10.96.0.1:80"), MESH_REASON_CONNECT_UNREACHABLE);
+}
+
 TEST_F(RouteTest, AnEndpointKnownByNameIsLeftToBeResolved) {
   Service("db", "10.96.0.1");
   auto& w = Workload("db", {});

@@ -135,7 +135,8 @@ absl::Status Worker::AddPod(PodRef pod) {
   if (core.pods.contains(pod->uid)) return AlreadyExists("pod {} is already added", pod->uid);
   auto runtime = std::make_unique<PodRuntime>(core, pod);
   RETURN_IF_ERROR(runtime->Listen());
-  core.by_name[pod->ns + "/" + pod->name] = pod;
+  // The proxy's own pod has no short way in: its one port is guarded where tunnels end.
+  if (!pod->only_port) core.by_name[pod->ns + "/" + pod->name] = pod;
   core.pods.emplace(pod->uid, std::move(runtime));
   return absl::OkStatus();
 }

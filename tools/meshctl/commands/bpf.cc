@@ -67,9 +67,11 @@ void PrintNode(const std::string& node, const std::string& what, const Json& sta
   if (all || what == "maps") {
     Table table({"MAP", "ID", "ENTRIES", "LIMIT", "WHAT IT HOLDS"});
     for (const Json& item : status.Get({"bpf", "maps"}).Items()) {
-      const std::string name = item.At("name").Str();
-      table.Add({name, item.At("id").Str(), item.At("entries").Str(), item.At("limit").Str(),
-                 Meaning(kMaps, name)});
+      const std::string name = item.At("name").Str(), type = item.At("type").Str();
+      // The kernel does not count the sockets of a storage, and an array has always all.
+      const bool counted = type != "sk_storage" && !type.ends_with("array");
+      table.Add({name, item.At("id").Str(), counted ? item.At("entries").Str() : "",
+                 type == "sk_storage" ? "" : item.At("limit").Str(), Meaning(kMaps, name)});
     }
     Print(table.Text() + "\n");
   }
@@ -77,6 +79,7 @@ void PrintNode(const std::string& node, const std::string& what, const Json& sta
   Table table({"COUNTER", "COUNT", "WHAT IT COUNTS"});
   for (const char* part : {"captures", "refusals"}) {
     for (const Json& item : status.Get({"bpf", part}).Items()) {
+      if (item.At("name").Str() == "none") continue;     // reason 0: nothing was refused
       if (all && item.At("count").Num() == 0) continue;  // the whole list with `bpf counters`
       table.Add({fmt::format("{}/{}", part, item.At("name").Str()), item.At("count").Str(),
                  item.At("explanation").Str()});

@@ -13,10 +13,11 @@ namespace mesh::meshctl {
 // All objects as they are now, patches and status included.
 local::ObjectStore LoadObjects(const local::Layout& layout, const local::Config& config);
 
-// The pod that is meant by a name: of that name, else the only one of the workload of that name.
-// Without a namespace it is looked for in all, and must be the only one.
+// The pod that is meant by a word: of that name, else the first of the workload of that name. Also
+// NAMESPACE/NAME, KIND/NAME and NAME.NAMESPACE. Without a namespace it is looked for in all, and
+// must be in one only.
 absl::StatusOr<const Json*> FindPod(const local::ObjectStore& store, const std::string& ns,
-                                    const std::string& name);
+                                    const std::string& word);
 
 // "enrolled", "pending", "" as the node's agent has written it.
 std::string MeshStateOf(const Json& pod);

@@ -1,10 +1,12 @@
 // meshctl local apply, delete, get.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
+#include <set>
 
 #include "agent/k8s/manifest.h"
 #include "tools/meshctl/commands/manifests.h"
@@ -178,6 +180,15 @@ bool DeleteOne(const Context& context, const ObjectStore& user, const ObjectStor
   return found;
 }
 
+// Where else an object of that kind and name is, for somebody who forgot -n.
+std::string Elsewhere(const ObjectStore& store, const ObjectKey& key) {
+  for (const auto& [other, object] : store.objects()) {
+    if (other.kind == key.kind && other.name == key.name && other.ns != key.ns)
+      return fmt::format("; there is one in namespace {}", other.ns);
+  }
+  return "";
+}
+
 std::string Ports(const Json& service) {
   std::string text;
   for (const Json& port : service.Get({"spec", "ports"}).Items()) {
@@ -244,15 +255,23 @@ int Apply(const Context& context, const std::vector<std::string>& files) {
       failed = true;
     }
   }
+  if (inputs.empty() && !failed) {
+    PrintErr("error: no *.yaml, *.yml or *.json there");
+    failed = true;
+  }
   if (failed)
     PrintErr(fmt::format("meshctl: {} applied; what is named above was refused", applied));
   return failed ? kFailed : kOk;
 }
 
-int Delete(const Context& context, const std::vector<std::string>& files,
-           const std::string& kind_word, const std::vector<std::string>& names) {
+int Delete(const Context& context, const std::vector<std::string>& files, std::string kind_word,
+           std::vector<std::string> names) {
   local::Config config;
   if (!context.Load(config)) return kNotRunning;
+  if (const size_t slash = kind_word.find('/'); slash != std::string::npos) {
+    names.insert(names.begin(), kind_word.substr(slash + 1));
+    kind_word.resize(slash);
+  }
   std::vector<ObjectKey> keys;
   bool failed = false;
   for (const Input& input : ReadInputs(files, failed)) {
@@ -281,24 +300,37 @@ int Delete(const Context& context, const std::vector<std::string>& files,
     return failed ? kFailed : kUsage;
   }
   int code = failed ? kFailed : kOk;
+  std::set<std::string> gone;  // namespaces that went with all that was in them
   for (const ObjectKey& key : keys) {
+    if (gone.contains(key.ns)) continue;
     const ObjectStore user = LoadManifests(context.layout, config),
                       all = LoadObjects(context.layout, config);
     int one = kOk;
     if (!DeleteOne(context, user, all, key, one)) {
-      PrintErr(fmt::format("error: {}: not found", key.ToString()));
+      PrintErr(fmt::format("error: {}: not found{}", key.ToString(), Elsewhere(all, key)));
       one = kFailed;
+    } else if (key.kind == "Namespace") {
+      gone.insert(key.name);
     }
     code = std::max(code, one);
   }
   return code;
 }
 
-int Get(const Context& context, const std::string& kind_word, const std::string& name) {
+int Get(const Context& context, std::string kind_word, std::string name) {
   local::Config config;
   if (!context.Load(config)) return kNotRunning;
   const ObjectStore store = LoadObjects(context.layout, config);
+  if (const size_t slash = kind_word.find('/'); slash != std::string::npos) {
+    name = kind_word.substr(slash + 1);
+    kind_word.resize(slash);
+  }
   const std::string kind = local::CanonicalKind(kind_word);
+  const auto known = local::KnownKinds();
+  if (std::find(known.begin(), known.end(), kind) == known.end() && store.OfKind(kind).empty()) {
+    PrintErr(fmt::format("meshctl: no kind \"{}\"; kinds: {}", kind, fmt::join(known, " ")));
+    return kFailed;
+  }
   std::vector<const Json*> found;
   for (const Json* object : store.OfKind(kind)) {
     const Json& meta = object->At("metadata");

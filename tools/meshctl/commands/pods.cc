@@ -46,6 +46,31 @@ std::string ReadyText(const Json& pod) {
   return fmt::format("{}/{}", ready, pod.Get({"spec", "containers"}).Items().size());
 }
 
+// The pods of a name, else those of the workload of that name; in all namespaces when `ns` is
+// empty.
+std::vector<const Json*> PodsNamed(const local::ObjectStore& store, const std::string& ns,
+                                   const std::string& name) {
+  std::vector<const Json*> exact, of_workload;
+  for (const Json* pod : store.OfKind("Pod")) {
+    const Json& meta = pod->At("metadata");
+    if (!ns.empty() && meta.At("namespace").Str() != ns) continue;
+    if (meta.At("name").Str() == name) exact.push_back(pod);
+    if (WorkloadOf(*pod) == name) of_workload.push_back(pod);
+  }
+  return exact.empty() ? of_workload : exact;
+}
+
+// The container meant, the first without a name.
+absl::StatusOr<const Json*> FindContainer(const Json& pod, const std::string& name) {
+  std::string names;
+  for (const Json& item : pod.Get({"spec", "containers"}).Items()) {
+    if (name.empty() || item.At("name").Str() == name) return &item;
+    names += (names.empty() ? "" : ", ") + item.At("name").Str();
+  }
+  return NotFound("pod {} has no container \"{}\"; it has: {}", pod.Get({"metadata", "name"}).Str(),
+                  name, names);
+}
+
 int Refuse(const absl::Status& status) {
   PrintErr(fmt::format("meshctl: {}", MessageOf(status)));
   return kFailed;
@@ -118,21 +143,28 @@ std::string PodStatusText(const Json& pod) {
 }
 
 absl::StatusOr<const Json*> FindPod(const local::ObjectStore& store, const std::string& ns,
-                                    const std::string& name) {
-  std::vector<const Json*> exact, of_workload;
-  for (const Json* pod : store.OfKind("Pod")) {
-    const Json& meta = pod->At("metadata");
-    if (!ns.empty() && meta.At("namespace").Str() != ns) continue;
-    if (meta.At("name").Str() == name) exact.push_back(pod);
-    if (WorkloadOf(*pod) == name) of_workload.push_back(pod);
+                                    const std::string& word) {
+  std::vector<const Json*> found = PodsNamed(store, ns, word);
+  if (const size_t slash = word.find('/'); slash != std::string::npos) {
+    const std::string before = word.substr(0, slash), name = word.substr(slash + 1);
+    const std::string kind = local::CanonicalKind(before);
+    for (const char* known : {"Pod", "Deployment", "StatefulSet", "ReplicaSet"}) {
+      if (kind == known) found = PodsNamed(store, ns, name);
+    }
+    if (found.empty() && ns.empty()) found = PodsNamed(store, before, name);
   }
-  const auto& found = exact.empty() ? of_workload : exact;
+  if (const size_t dot = word.rfind('.'); found.empty() && ns.empty() && dot != std::string::npos)
+    found = PodsNamed(store, word.substr(dot + 1), word.substr(0, dot));
   if (found.empty()) {
-    return NotFound("no pod or workload \"{}\"{}; `meshctl local ps` lists the pods", name,
+    return NotFound("no pod or workload \"{}\"{}; `meshctl local ps` lists the pods", word,
                     ns.empty() ? "" : " in namespace " + ns);
   }
-  if (exact.size() > 1)
-    return Invalid("there are pods \"{}\" in several namespaces: say which with -n", name);
+  for (const Json* pod : found) {
+    const std::string first = found[0]->Get({"metadata", "namespace"}).Str(),
+                      other = pod->Get({"metadata", "namespace"}).Str();
+    if (first == other) continue;
+    return Invalid("\"{}\" is in the namespaces {} and {}: say which with -n", word, first, other);
+  }
   return found[0];
 }
 
@@ -213,12 +245,9 @@ int Exec(const Context& context, const std::string& name, const std::string& con
         "pod {}/{} does not run yet: {} {}", meta.At("namespace").Str(), meta.At("name").Str(),
         PodStatusText(**pod), (*pod)->Get({"status", "message"}).Str()));
   }
-  const Json* chosen = nullptr;
-  for (const Json& item : (*pod)->Get({"spec", "containers"}).Items()) {
-    if (!chosen && (container.empty() || item.At("name").Str() == container)) chosen = &item;
-  }
-  if (!chosen)
-    return Refuse(NotFound("pod {} has no container \"{}\"", meta.At("name").Str(), container));
+  const auto found = FindContainer(**pod, container);
+  if (!found.ok()) return Refuse(found.status());
+  const Json* chosen = *found;
   auto env = local::PodEnv(*chosen, **pod, store, config.bin_dir);
   if (!env.ok()) return Refuse(env.status());
   spec.env = *std::move(env);
@@ -242,8 +271,14 @@ int Logs(const Context& context, const LogsOptions& options) {
   const std::string dir = context.layout.log();
   for (const char* per_node : {"ztunnel", "agent"}) {
     if (options.what != per_node) continue;
+    if (!config.mesh)
+      return Refuse(
+          FailedPrecondition("this mesh was started with --no-mesh: no {} runs", options.what));
     const std::string node =
         options.node.empty() && !config.nodes.empty() ? config.nodes[0].name : options.node;
+    const bool known = std::any_of(config.nodes.begin(), config.nodes.end(),
+                                   [&](const auto& item) { return item.name == node; });
+    if (!known) return Refuse(NotFound("no node \"{}\"", node));
     return ShowLog(fmt::format("{}/{}-{}.log", dir, per_node, node), options);
   }
   const bool daemon = options.what.find('/') == std::string::npos &&
@@ -255,11 +290,10 @@ int Logs(const Context& context, const LogsOptions& options) {
   const auto pod = FindPod(store, context.ns, options.what);
   if (!pod.ok()) return Refuse(pod.status());
   const Json& meta = (*pod)->At("metadata");
-  const auto& containers = (*pod)->Get({"spec", "containers"}).Items();
-  std::string container = options.container;
-  if (container.empty() && !containers.empty()) container = containers[0].At("name").Str();
+  const auto container = FindContainer(**pod, options.container);
+  if (!container.ok()) return Refuse(container.status());
   return ShowLog(fmt::format("{}/pods/{}_{}_{}.log", dir, meta.At("namespace").Str(),
-                             meta.At("name").Str(), container),
+                             meta.At("name").Str(), (*container)->At("name").Str()),
                  options);
 }
 

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,6 +28,8 @@ using local::Config;
 using local::Layout;
 
 std::atomic<bool> interrupted = false;
+
+constexpr int kInterrupted = 130;
 
 void OnInterrupt(int) { interrupted = true; }
 
@@ -62,14 +65,15 @@ absl::Status CheckPrograms(const Config& config) {
   return absl::OkStatus();
 }
 
-absl::Status StartRuntime(const Layout& layout) {
+// The process id of the runtime.
+absl::StatusOr<int> StartRuntime(const Layout& layout) {
   RETURN_IF_ERROR(local::MakeDirs(layout.log()));
   local::LaunchSpec spec;
   spec.argv = {local::SelfPath(), "--name", layout.name, "local", "run"};
   for (char** entry = environ; *entry; ++entry) spec.env.emplace_back(*entry);
   spec.workdir = "/";
   spec.log_file = layout.log() + "/runtime.log";
-  return local::Launch(spec).status();
+  return local::Launch(spec);
 }
 
 // What is still missing, one line; empty when all is up.
@@ -112,8 +116,23 @@ int AwaitReady(const Context& context, const Config& config, absl::Duration time
     }
     ::usleep(50'000);
   }
-  PrintErr("meshctl: interrupted; the mesh goes on starting, `meshctl local down` removes it");
-  return 130;
+  return kInterrupted;
+}
+
+// A mesh that this `up` began (`runtime` is its process, else -1) is taken away again; one that was
+// there before, with what was applied to it, stays.
+int Interrupted(const Layout& layout, int runtime) {
+  if (runtime < 0) {
+    PrintErr("meshctl: interrupted; the mesh goes on starting, `meshctl local down` removes it");
+    return kInterrupted;
+  }
+  // It may not have taken its lock yet, by which the teardown would find it.
+  ::kill(runtime, SIGKILL);
+  ::waitpid(runtime, nullptr, 0);
+  const local::TeardownReport report = local::Teardown(layout, /*keep_files=*/false);
+  for (const std::string& problem : report.problems) PrintErr("meshctl: " + problem);
+  PrintErr("meshctl: interrupted; what was begun is removed again");
+  return kInterrupted;
 }
 
 }  // namespace
@@ -126,7 +145,15 @@ int Up(const Context& context, const UpOptions& options) {
         "root");
     return kFailed;
   }
-  ::signal(SIGINT, OnInterrupt);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::signal(signal, OnInterrupt);
+  std::vector<std::string> manifest_dirs;
+  for (const std::string& dir : options.manifest_dirs) {
+    if (!std::filesystem::is_directory(dir)) {
+      PrintErr(fmt::format("meshctl: --manifests {}: no such folder", dir));
+      return kUsage;
+    }
+    manifest_dirs.push_back(std::filesystem::canonical(dir).string());
+  }
   if (local::RuntimePid(layout) > 0) {
     Config config;
     if (!context.Load(config)) return kFailed;
@@ -135,8 +162,16 @@ int Up(const Context& context, const UpOptions& options) {
                            layout.name, config.nodes.size()));
       return kFailed;
     }
+    if (!manifest_dirs.empty() && manifest_dirs != config.manifest_dirs) {
+      PrintErr(
+          fmt::format("meshctl: mesh \"{}\" runs with other --manifests; take it down to change "
+                      "that, or apply the files",
+                      layout.name));
+      return kFailed;
+    }
     if (!options.files.empty() && Apply(context, options.files) != kOk) return kFailed;
     const int code = options.wait ? AwaitReady(context, config, options.timeout) : kOk;
+    if (code == kInterrupted) return Interrupted(layout, -1);
     if (code == kOk)
       Print(fmt::format("mesh \"{}\" is running already ({} nodes)\n", layout.name,
                         config.nodes.size()));
@@ -150,18 +185,13 @@ int Up(const Context& context, const UpOptions& options) {
                                            : std::filesystem::absolute(options.bin_dir).string();
   // A mesh whose runtime was killed is built again as it was.
   const auto before = Config::Load(layout);
-  if (before.ok() && options.manifest_dirs.empty()) config.manifest_dirs = before->manifest_dirs;
-  for (const std::string& dir : options.manifest_dirs) {
-    if (!std::filesystem::is_directory(dir)) {
-      PrintErr(fmt::format("meshctl: --manifests {}: no such folder", dir));
-      return kUsage;
-    }
-    config.manifest_dirs.push_back(std::filesystem::canonical(dir).string());
-  }
+  if (before.ok()) config.manifest_dirs = before->manifest_dirs;
+  if (!manifest_dirs.empty()) config.manifest_dirs = manifest_dirs;
   absl::Status status = CheckPrograms(config);
   if (status.ok()) status = local::MakeDirs(layout.manifests());
   if (status.ok()) status = config.Save(layout);  // so that Apply finds the mesh
   bool manifests_ok = true;
+  int runtime = -1;
   if (status.ok() && !options.files.empty()) manifests_ok = Apply(context, options.files) == kOk;
   if (status.ok()) {
     std::vector<std::string> dirs = config.manifest_dirs;
@@ -174,13 +204,17 @@ int Up(const Context& context, const UpOptions& options) {
   if (status.ok()) status = config.Save(layout);
   if (status.ok()) {
     ::unlink(layout.state_file().c_str());
-    status = StartRuntime(layout);
+    const auto started = StartRuntime(layout);
+    status = started.status();
+    if (started.ok()) runtime = *started;
   }
   if (!status.ok()) {
     PrintErr(fmt::format("meshctl: {}", MessageOf(status)));
+    if (!before.ok()) (void)local::Teardown(layout, /*keep_files=*/false);
     return kFailed;
   }
   const int code = options.wait ? AwaitReady(context, config, options.timeout) : kOk;
+  if (code == kInterrupted) return Interrupted(layout, before.ok() ? -1 : runtime);
   if (code != kOk) return code;
   std::string names;
   for (const local::NodeConfig& node : config.nodes) names += " " + node.name;

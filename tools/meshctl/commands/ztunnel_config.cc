@@ -177,6 +177,10 @@ int ZtunnelConfig(const Context& context, const ZtunnelOptions& options) {
   }
   local::Config config;
   if (!context.Load(config)) return kNotRunning;
+  if (!config.mesh) {
+    PrintErr("meshctl: this mesh was started with --no-mesh: there is no ztunnel");
+    return kFailed;
+  }
   std::string chosen = options.node;
   if (!options.workload.empty()) {
     const local::ObjectStore store = LoadObjects(context.layout, config);

@@ -25,7 +25,8 @@ struct NodeConfig {
 struct Layout {
   std::string name;
 
-  std::string root() const { return "/run/mesh/" + name; }
+  static constexpr const char* kRoot = "/run/mesh";
+  std::string root() const { return std::string(kRoot) + "/" + name; }
   std::string manifests() const { return root() + "/manifests"; }
   std::string run() const { return root() + "/run"; }
   std::string patch() const { return root() + "/run/patch"; }

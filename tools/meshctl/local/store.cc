@@ -84,6 +84,12 @@ std::string CanonicalKind(std::string_view word) {
   return std::string(word);
 }
 
+std::vector<std::string_view> KnownKinds() {
+  std::vector<std::string_view> kinds;
+  for (const KindNames& names : kKinds) kinds.push_back(names.kind);
+  return kinds;
+}
+
 ObjectKey KeyOf(const Json& object, std::string_view default_ns) {
   const Json& meta = object.At("metadata");
   ObjectKey key{object.At("kind").Str(), meta.At("namespace").Str(), meta.At("name").Str()};

@@ -27,6 +27,8 @@ struct ObjectKey {
 bool IsClusterScoped(std::string_view kind);
 // "pods", "po", "Pod" -> "Pod"; unknown words come back as they are.
 std::string CanonicalKind(std::string_view word);
+// The kinds that have such words.
+std::vector<std::string_view> KnownKinds();
 // Key of an object; the namespace is `default_ns` where the object has none and its kind has.
 ObjectKey KeyOf(const Json& object, std::string_view default_ns = "default");
 // Items of a List, or the object itself.

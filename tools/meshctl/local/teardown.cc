@@ -106,7 +106,7 @@ TeardownReport Teardown(const Layout& layout, bool keep_files) {
     const absl::Status removed = RemoveTree(path);
     if (!removed.ok()) report.problems.emplace_back(MessageOf(removed));
   }
-  if (!keep_files) ::rmdir("/run/mesh");
+  if (!keep_files) ::rmdir(Layout::kRoot);
   return report;
 }
 

@@ -208,6 +208,16 @@ void Connection::Drain() {
   });
 }
 
+void Connection::CloseWhenSent() {
+  going_away_ = true;
+  if (!open()) {
+    Close(absl::OkStatus());
+    return;
+  }
+  h2_->GoAway();
+  loop_.RequestFlush(*this);
+}
+
 void Connection::Close(absl::Status status) {
   if (closed_ || closing_) return;
   closing_ = std::move(status);

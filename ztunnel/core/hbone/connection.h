@@ -52,6 +52,8 @@ class Connection final : public base::EventHandler,
   void Start();
   // Everything ends: now, or at the end of this turn when called from a callback.
   void Close(absl::Status status);
+  // Client: no new streams; closes when the last has ended and everything is sent.
+  void CloseWhenSent();
   // Server: no new streams, the rest goes on; closes when the last has ended.
   void Drain();
 

@@ -4,6 +4,7 @@
 
 #include "ztunnel/base/status.h"
 #include "ztunnel/core/identity/pem.h"
+#include "ztunnel/core/identity/traffic_secrets.h"
 
 namespace mesh::identity {
 namespace {
@@ -43,8 +44,8 @@ absl::StatusOr<ContextPtr> MakeContext(const SSL_METHOD* method, const Parsed& p
   SSL_CTX_set_options(ctx,
                       SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
   SSL_CTX_set_num_tickets(ctx, 0);
-  SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN | SSL_MODE_RELEASE_BUFFERS |
-                            SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN);
+  EnableTrafficSecrets(ctx);
   SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   X509_STORE* store = SSL_CTX_get_cert_store(ctx);
   // The signing service names its anchors; one that is itself signed by another is still an anchor.

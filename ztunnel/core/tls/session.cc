@@ -6,6 +6,7 @@
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
@@ -112,9 +113,8 @@ absl::Status Session::Init() {
   BIO_set_data(bio, this);
   SSL_set_bio(ssl_, bio, bio);
   SSL_set_ex_data(ssl_, SessionIndex(), this);
+  secrets_.Collect(ssl_);
   SSL_set_verify(ssl_, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, &Session::Verify);
-  SSL_clear_mode(ssl_, SSL_MODE_ENABLE_PARTIAL_WRITE);  // the buffer takes everything
-  SSL_set_mode(ssl_, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   if (server_) {
     SSL_set_accept_state(ssl_);
   } else {
@@ -163,15 +163,25 @@ absl::Status Session::Failure(const char* doing) {
 absl::Status Session::Handshake() {
   ERR_clear_error();
   const int result = SSL_do_handshake(ssl_);
-  if (result == 1) {
-    // A TLS 1.3 client is done here before the server has judged its certificate; a refusal comes
-    // as an alert with the first read.
-    if (!peer_) return Unauthenticated("TLS handshake: the peer sent no certificate");
-    established_ = true;
-    return absl::OkStatus();
-  }
+  if (result == 1) return FinishHandshake();
   if (SSL_get_error(ssl_, result) == SSL_ERROR_WANT_READ) return absl::OkStatus();
   return Failure("TLS handshake");
+}
+
+// A TLS 1.3 client is done here before the server has judged its certificate; a refusal comes as an
+// alert with the first record.
+absl::Status Session::FinishHandshake() {
+  if (!peer_) return Unauthenticated("TLS handshake: the peer sent no certificate");
+  // The BIO gives no byte that OpenSSL does not ask for, so what is behind the handshake is still
+  // in wire_in_.
+  if (SSL_has_pending(ssl_)) return Unauthenticated("TLS handshake: data inside its last record");
+  ASSIGN_OR_RETURN(const CipherSuite suite, SuiteOf(ssl_));
+  RecordLayer::Secrets secrets{server_ ? secrets_.client : secrets_.server,
+                               server_ ? secrets_.server : secrets_.client};
+  ASSIGN_OR_RETURN(records_, RecordLayer::Create(suite, secrets));
+  secrets_ = {};
+  SSL_free(std::exchange(ssl_, nullptr));
+  return absl::OkStatus();
 }
 
 absl::Status Session::Start(net::Buffer& wire_out) {
@@ -184,51 +194,25 @@ absl::Status Session::Start(net::Buffer& wire_out) {
 
 absl::Status Session::Open(std::span<const std::byte> wire, net::Buffer& plain,
                            net::Buffer& wire_out) {
-  constexpr size_t kRecord = 16 << 10;
-  wire_in_ = wire;
-  wire_out_ = &wire_out;
-  absl::Status status;
-  if (!established_) status = Handshake();
-  while (status.ok() && established_) {
-    std::span<std::byte> space = plain.Reserve(kRecord);
-    size_t n = 0;
-    ERR_clear_error();
-    if (SSL_read_ex(ssl_, space.data(), space.size(), &n) == 1) {
-      plain.Commit(n);
-      continue;
-    }
-    const int error = SSL_get_error(ssl_, 0);
-    if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) break;
-    if (error == SSL_ERROR_ZERO_RETURN) {
-      peer_closed_ = true;
-      break;
-    }
-    status = Failure("TLS read");
+  if (!established()) {
+    wire_in_ = wire;
+    wire_out_ = &wire_out;
+    const absl::Status status = Handshake();
+    wire = std::exchange(wire_in_, {});
+    wire_out_ = nullptr;
+    if (!status.ok() || !established()) return status;
   }
-  wire_in_ = {};
-  wire_out_ = nullptr;
-  return status;
+  return records_->Open(wire, plain, wire_out);
 }
 
 absl::Status Session::Seal(std::span<const std::byte> plain, net::Buffer& wire_out) {
   if (plain.empty()) return absl::OkStatus();
-  if (!established_) return FailedPrecondition("TLS seal before the handshake ended");
-  wire_out_ = &wire_out;
-  size_t n = 0;
-  ERR_clear_error();
-  const int result = SSL_write_ex(ssl_, plain.data(), plain.size(), &n);
-  wire_out_ = nullptr;
-  if (result != 1 || n != plain.size()) return Failure("TLS write");
-  return absl::OkStatus();
+  if (!established()) return FailedPrecondition("TLS seal before the handshake ended");
+  return records_->Seal(plain, wire_out);
 }
 
 void Session::Close(net::Buffer& wire_out) {
-  if (!established_) return;
-  wire_out_ = &wire_out;
-  ERR_clear_error();
-  SSL_shutdown(ssl_);
-  ERR_clear_error();
-  wire_out_ = nullptr;
+  if (established()) records_->Close(wire_out);
 }
 
 }  // namespace mesh::tls

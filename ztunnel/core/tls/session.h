@@ -5,7 +5,7 @@
 // session. Both sides prove an identity: a client accepts exactly the identities it expects, a
 // server any SPIFFE identity of its own trust domain. A peer that fails gets an alert; the error
 // here is kUnauthenticated and, when the chain was good but the name was not, IdentityMismatch() is
-// true.
+// true. OpenSSL does the handshake and is gone after it; the records after it are the record layer's.
 #pragma once
 
 #include <absl/status/status.h>
@@ -18,7 +18,9 @@
 #include <vector>
 
 #include "ztunnel/core/identity/certificate.h"
+#include "ztunnel/core/identity/traffic_secrets.h"
 #include "ztunnel/core/net/buffer.h"
+#include "ztunnel/core/tls/record_layer.h"
 
 namespace mesh::tls {
 
@@ -43,8 +45,8 @@ class Session {
   // Appends close_notify.
   void Close(net::Buffer& wire_out);
 
-  bool established() const { return established_; }
-  bool peer_closed() const { return peer_closed_; }  // close_notify came
+  bool established() const { return records_ != nullptr; }
+  bool peer_closed() const { return established() && records_->peer_closed(); }  // close_notify
   bool IdentityMismatch() const { return identity_mismatch_; }
   // The peer's proven identity, once established.
   const std::optional<identity::Identity>& peer() const { return peer_; }
@@ -54,6 +56,7 @@ class Session {
           bool server);
   absl::Status Init();
   absl::Status Handshake();
+  absl::Status FinishHandshake();
   absl::Status Failure(const char* doing);
   bool AcceptPeer(X509* leaf);
   static int Verify(int preverified, X509_STORE_CTX* context);
@@ -62,12 +65,12 @@ class Session {
   identity::CertificateRef certificate_;
   std::vector<identity::Identity> expected_;
   const bool server_;
-  SSL* ssl_ = nullptr;
+  identity::TrafficSecrets secrets_;
+  SSL* ssl_ = nullptr;  // until the handshake ended
+  std::unique_ptr<RecordLayer> records_;
   std::span<const std::byte> wire_in_;
   net::Buffer* wire_out_ = nullptr;
   std::optional<identity::Identity> peer_;
-  bool established_ = false;
-  bool peer_closed_ = false;
   bool identity_mismatch_ = false;
 };
 

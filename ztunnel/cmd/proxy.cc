@@ -11,7 +11,9 @@
 #include "ztunnel/cmd/config_json.h"
 #include "ztunnel/cmd/process_metrics.h"
 #include "ztunnel/core/identity/ca_client.h"
+#include "ztunnel/core/net/socket.h"
 #include "ztunnel/core/telemetry/registry.h"
+#include "ztunnel/core/tls/aead.h"
 #include "ztunnel/core/xds/node_metadata.h"
 
 namespace mesh::cmd {
@@ -194,14 +196,17 @@ void Proxy::ExpireMetricsNowAndThen() {
 }
 
 absl::Status Proxy::Run() {
+  RETURN_IF_ERROR(
+      WithContext(net::CheckCongestionControl(settings_.tunnel.tunnel_congestion_control),
+                  "MESH_TUNNEL_CONGESTION_CONTROL"));
   RETURN_IF_ERROR(WithContext(StartServers(), "admin ports"));
   for (size_t i = 0; i < workers_.size(); ++i) workers_[i]->Start(static_cast<int>(i));
   if (xds_ != nullptr) xds_->Start();
   zds_->Start();
   ServeOwnPod();
   ExpireMetricsNowAndThen();
-  Log()->info("ztunnel started version={} workers={} node={} xds={}", MESH_VERSION, workers_.size(),
-              settings_.node_name, settings_.xds.address);
+  Log()->info("ztunnel started version={} workers={} node={} xds={} aes_gcm={}", MESH_VERSION,
+              workers_.size(), settings_.node_name, settings_.xds.address, tls::AesGcmProvider());
   main_.Run();
   Log()->info("ztunnel ended");
   return absl::OkStatus();

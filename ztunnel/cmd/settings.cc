@@ -124,6 +124,7 @@ void ReadDataPath(Reader& in, Settings& s) {
   in.Bool("LOCALHOST_APP_TUNNEL", t.localhost_app_tunnel);
   in.Bool("ENABLE_RESPONSE_BAGGAGE", t.response_baggage);
   in.Bool("MESH_FORCE_ENCRYPTION", t.force_encryption);
+  in.Text("MESH_TUNNEL_CONGESTION_CONTROL", t.tunnel_congestion_control);
   size_t streams = t.pool_max_streams;
   in.Number<size_t>("POOL_MAX_STREAMS_PER_CONNECTION", streams, 1, 100'000);
   t.pool_max_streams = static_cast<uint32_t>(streams);

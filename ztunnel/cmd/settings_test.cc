@@ -43,6 +43,7 @@ TEST(Settings, ReadsValues) {
                            {"LOG_FORMAT", "json"},
                            {"XDS_HEADER_X-Key", "v"},
                            {"MESH_FORCE_ENCRYPTION", "true"},
+                           {"MESH_TUNNEL_CONGESTION_CONTROL", "reno"},
                            {"UNKNOWN_SETTING", "ignored"}});
   EXPECT_EQ(s.tunnel.pool_idle, absl::Seconds(90));
   EXPECT_EQ(s.tunnel.stream_window_bytes, 65'535u);
@@ -51,6 +52,7 @@ TEST(Settings, ReadsValues) {
   EXPECT_EQ(s.log_format, LogFormat::kJson);
   EXPECT_EQ(s.xds.headers, (std::map<std::string, std::string>{{"x-key", "v"}}));
   EXPECT_TRUE(s.tunnel.force_encryption);
+  EXPECT_EQ(s.tunnel.tunnel_congestion_control, "reno");
   EXPECT_EQ(Read({{"CLUSTER_ID", "a"}, {"ISTIO_META_CLUSTER_ID", "b"}}).tunnel.cluster_id, "a");
 }
 

@@ -55,6 +55,18 @@ void Socket::Apply(const SocketOptions& options) {
   }
 }
 
+absl::Status CheckCongestionControl(const std::string& name) {
+  if (name.empty()) return absl::OkStatus();
+  UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd) return Errno(errno, "socket");
+  if (setsockopt(fd.get(), IPPROTO_TCP, TCP_CONGESTION, name.data(),
+                 static_cast<socklen_t>(name.size())) != 0) {
+    return Errno(errno, "congestion control {} (see net.ipv4.tcp_available_congestion_control)",
+                 name);
+  }
+  return absl::OkStatus();
+}
+
 IoResult Socket::Read(std::span<std::byte> into) {
   const ssize_t n = recv(fd_.get(), into.data(), into.size(), 0);
   if (n > 0) return {IoResult::Kind::kDone, static_cast<size_t>(n)};

@@ -35,6 +35,9 @@ struct SocketOptions {
   std::string congestion_control;  // empty: the system's
 };
 
+// Whether this kernel has that algorithm; empty is the system's and always fine.
+absl::Status CheckCongestionControl(const std::string& name);
+
 class Socket {
  public:
   Socket() = default;

@@ -15,10 +15,10 @@ using Context = std::unique_ptr<EVP_CIPHER_CTX, FreeContext>;
 
 // Fetched once: the search by name costs more than a short record's encryption.
 const EVP_CIPHER* CipherOf(Cipher cipher) {
-  static const EVP_CIPHER* const fetched[] = {EVP_CIPHER_fetch(nullptr, "AES-128-GCM", nullptr),
-                                              EVP_CIPHER_fetch(nullptr, "AES-256-GCM", nullptr),
-                                              EVP_CIPHER_fetch(nullptr, "ChaCha20-Poly1305",
-                                                               nullptr)};
+  static const EVP_CIPHER* const fetched[] = {
+      EVP_CIPHER_fetch(nullptr, "AES-128-GCM", nullptr),
+      EVP_CIPHER_fetch(nullptr, "AES-256-GCM", nullptr),
+      EVP_CIPHER_fetch(nullptr, "ChaCha20-Poly1305", nullptr)};
   return fetched[static_cast<size_t>(cipher)];
 }
 
@@ -61,9 +61,8 @@ class EvpAead final : public Aead {
 absl::StatusOr<std::unique_ptr<Aead>> MakeEvpAead(const CipherSuite& suite, const RecordKey& key,
                                                   bool sealing) {
   Context context(EVP_CIPHER_CTX_new());
-  if (context == nullptr ||
-      EVP_CipherInit_ex(context.get(), CipherOf(suite.cipher), nullptr, key.key.data(), nullptr,
-                        sealing ? 1 : 0) != 1) {
+  if (context == nullptr || EVP_CipherInit_ex(context.get(), CipherOf(suite.cipher), nullptr,
+                                              key.key.data(), nullptr, sealing ? 1 : 0) != 1) {
     return Internal("a record cipher could not be made");
   }
   return std::make_unique<EvpAead>(std::move(context));

@@ -160,12 +160,10 @@ absl::Status RecordLayer::TakeAlert(std::span<const std::byte> content, net::Buf
     return absl::OkStatus();
   }
   closed_ = true;  // every other alert ends both directions (RFC 8446, section 6)
-  return Unauthenticated("TLS read: the peer's alert: {}",
-                         SSL_alert_desc_string_long(description));
+  return Unauthenticated("TLS read: the peer's alert: {}", SSL_alert_desc_string_long(description));
 }
 
-absl::Status RecordLayer::TakeHandshake(std::span<const std::byte> content,
-                                        net::Buffer& wire_out) {
+absl::Status RecordLayer::TakeHandshake(std::span<const std::byte> content, net::Buffer& wire_out) {
   while (!content.empty()) {
     if (ticket_left_ > 0) {
       const size_t n = std::min(ticket_left_, content.size());
@@ -180,8 +178,7 @@ absl::Status RecordLayer::TakeHandshake(std::span<const std::byte> content,
     if (n < missing) return absl::OkStatus();
     const std::span<const std::byte> head = handshake_start_.data();
     const uint8_t type = Byte(head[0]);
-    const size_t length =
-        size_t{Byte(head[1])} << 16 | size_t{Byte(head[2])} << 8 | Byte(head[3]);
+    const size_t length = size_t{Byte(head[1])} << 16 | size_t{Byte(head[2])} << 8 | Byte(head[3]);
     handshake_start_.Free();
     if (type == kNewSessionTicket && length <= kMaxText) {
       ticket_left_ = length;

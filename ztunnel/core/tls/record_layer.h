@@ -1,5 +1,5 @@
-// The record protocol of TLS 1.3 (RFC 8446, section 5) after the handshake, without I/O: records are
-// opened straight from the bytes that were read, and sealed straight into those to be sent.
+// The record protocol of TLS 1.3 (RFC 8446, section 5) after the handshake, without I/O: records
+// are opened straight from the bytes that were read, and sealed straight into those to be sent.
 //
 // Owner: a Session that has finished its handshake. Thread: its own. An error is final: `wire_out`
 // holds the alert for the peer; the layer is dead. Bounded: one record that has arrived in part

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "ztunnel/core/identity/local_authority.h"
+#include "ztunnel/core/tls/record_for_test.h"
 #include "ztunnel/core/tls/session.h"
 
 namespace mesh::tls {
@@ -150,42 +151,16 @@ TEST_P(AgainstOpenssl, AForgedRecordIsAnErrorOnBothSides) {
 INSTANTIATE_TEST_SUITE_P(Suites, AgainstOpenssl,
                          testing::Values("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384"));
 
-// Two of our own layers with secrets of the test's: what OpenSSL would not send.
+// A layer whose peer's secret the test has: what OpenSSL would not send.
 struct Layers {
-  Layers() {
-    CipherSuite suite;
-    suite.hash = EVP_sha256();
-    identity::TrafficSecret one, two;
-    for (uint8_t& b : one.Resize(32)) b = 1;
-    for (uint8_t& b : two.Resize(32)) b = 2;
-    sender_suite = suite;
-    ours = *RecordLayer::Create(suite, {one, two});
-    secret = one;
-  }
-  // Seals `text` as the peer's record number `sequence`.
-  std::string Record(std::string text, uint64_t sequence) const {
-    RecordKey key;
-    EXPECT_TRUE(DeriveKey(sender_suite, secret, key).ok());
-    auto aead = *MakeAead(sender_suite, key, true);
-    std::string out(5 + text.size() + kTagBytes, '\0');
-    out[0] = 23;
-    out[1] = out[2] = 3;
-    out[3] = static_cast<char>((out.size() - 5) >> 8);
-    out[4] = static_cast<char>(out.size() - 5);
-    for (size_t i = 0; i < 8; ++i) key.iv[11 - i] ^= static_cast<uint8_t>(sequence >> (8 * i));
-    auto* raw = reinterpret_cast<uint8_t*>(out.data());
-    const auto last = static_cast<uint8_t>(text.back());
-    text.pop_back();
-    EXPECT_TRUE(aead->Seal(key.iv, {raw, 5},
-                           {reinterpret_cast<const uint8_t*>(text.data()), text.size()}, last,
-                           raw + 5));
-    return out;
+  std::string Record(std::string_view inner, uint64_t sequence) const {
+    return SealedRecordForTest(suite, theirs, sequence, inner);
   }
   absl::Status Take(const std::string& wire) { return ours->Open(Bytes(wire), plain, answer); }
 
-  CipherSuite sender_suite;
-  identity::TrafficSecret secret;
-  std::unique_ptr<RecordLayer> ours;
+  const CipherSuite suite{Cipher::kAes128Gcm, EVP_sha256()};
+  const identity::TrafficSecret theirs = SecretForTest(1);
+  std::unique_ptr<RecordLayer> ours = *RecordLayer::Create(suite, {theirs, SecretForTest(2)});
   net::Buffer plain, answer;
 };
 
@@ -198,15 +173,15 @@ TEST(RecordLayer, PaddingIsTakenOff) {
 TEST(RecordLayer, WhatMayNotComeIsRefusedWithAnAlert) {
   const std::string too_long(RecordLayer::kMaxText + 1, 'x');
   const std::string refused[] = {
-      std::string("\0\0\0", 3),                            // no type
-      std::string("x\x14", 2),                             // ChangeCipherSpec
-      std::string("x\x16", 2) + std::string("y"),          // a type that there is not
-      std::string("\x16", 1),                              // an empty handshake record
-      std::string("\x01\0\0\0\x16", 5),                    // a ClientHello
-      std::string("\x18\0\0\x01\x02\x16", 6),              // KeyUpdate, malformed
-      std::string("\x18\0\0\x01\0\x04\0\0\0\x16", 10),     // KeyUpdate, not the last of its record
-      std::string("\x02\x15", 2),                          // half an alert
-      too_long + '\x17',                                   // too much text
+      std::string("\0\0\0", 3),                         // no type
+      std::string("x\x14", 2),                          // ChangeCipherSpec
+      std::string("x\x16", 2) + std::string("y"),       // a type that there is not
+      std::string("\x16", 1),                           // an empty handshake record
+      std::string("\x01\0\0\0\x16", 5),                 // a ClientHello
+      std::string("\x18\0\0\x01\x02\x16", 6),           // KeyUpdate, malformed
+      std::string("\x18\0\0\x01\0\x04\0\0\0\x16", 10),  // KeyUpdate, not the last of its record
+      std::string("\x02\x15", 2),                       // half an alert
+      too_long + '\x17',                                // too much text
   };
   for (const std::string& content : refused) {
     Layers l;
@@ -218,12 +193,17 @@ TEST(RecordLayer, WhatMayNotComeIsRefusedWithAnAlert) {
 
 TEST(RecordLayer, AMessageAcrossRecordsIsNotInterruptedByData) {
   Layers l;
-  ASSERT_TRUE(l.Take(l.Record(std::string("\x04\0\0\x05" "ab\x16", 7), 0)).ok());
+  ASSERT_TRUE(l.Take(l.Record(std::string("\x04\0\0\x05"
+                                          "ab\x16",
+                                          7),
+                              0))
+                  .ok());
   EXPECT_FALSE(l.Take(l.Record("data\x17", 1)).ok());
 }
 
 TEST(RecordLayer, HeadersThatCannotBeAreRefusedBeforeTheirBodyCame) {
-  for (const char* header : {"\x16\x03\x03\x00\x30", "\x17\x03\x03\x41\x01", "\x17\x03\x03\x00\x10"}) {
+  for (const char* header :
+       {"\x16\x03\x03\x00\x30", "\x17\x03\x03\x41\x01", "\x17\x03\x03\x00\x10"}) {
     Layers l;
     EXPECT_FALSE(l.Take(std::string(header, 5)).ok());
   }

@@ -5,7 +5,8 @@
 // session. Both sides prove an identity: a client accepts exactly the identities it expects, a
 // server any SPIFFE identity of its own trust domain. A peer that fails gets an alert; the error
 // here is kUnauthenticated and, when the chain was good but the name was not, IdentityMismatch() is
-// true. OpenSSL does the handshake and is gone after it; the records after it are the record layer's.
+// true. OpenSSL does the handshake and is gone after it; the records after it are the record
+// layer's.
 #pragma once
 
 #include <absl/status/status.h>

@@ -77,6 +77,12 @@ def parse_wrk(text):
             "p50_us": microseconds(*p50), "p99_us": microseconds(*p99)}
 
 
+# One worker a node, as the reference was measured. On a machine whose cores also run the load and the
+# server, two workers a node are more threads than cores: a tunnel then waits milliseconds for its
+# thread to be scheduled, which is the scheduler's latency and not the mesh's.
+DAEMON_SETTINGS = "ZTUNNEL_WORKER_THREADS=1"
+
+
 class Lab:
     def __init__(self, bin_dir, kind):
         self.meshctl = str(pathlib.Path(bin_dir).resolve() / "meshctl")
@@ -97,8 +103,10 @@ class Lab:
         self.down()
 
     def ctl(self, *words, stdin=None, check=True, timeout=120):
+        settings = os.environ.get("MESH_LOCAL_ENV", DAEMON_SETTINGS)
         done = subprocess.run([self.meshctl, "--name", self.name, *words], input=stdin, text=True,
-                              capture_output=True, timeout=timeout)
+                              capture_output=True, timeout=timeout,
+                              env={**os.environ, "MESH_LOCAL_ENV": settings})
         if check and done.returncode != 0:
             raise SystemExit(f"bench: meshctl {' '.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
         return done
@@ -198,6 +206,7 @@ def facts(one):
         "kernel": os.uname().release,
         "cpu": f"{os.cpu_count()} x {cpu.group(1) if cpu else os.uname().machine}",
         "congestion control in the pods": one.exec("client", ["sysctl", "-n", "net.ipv4.tcp_congestion_control"]).stdout.strip(),
+        "settings of the daemons": os.environ.get("MESH_LOCAL_ENV", DAEMON_SETTINGS),
         "br_netfilter": "on" if bridge.exists() and bridge.read_text().strip() == "1" else "off",
         "openssl": first_line("openssl", "version"),
         "mesh": first_line(one.meshctl, "version"),

@@ -6,6 +6,8 @@
 
 #include <cerrno>
 
+#include "ztunnel/base/status.h"
+
 namespace mesh::net {
 namespace {
 

@@ -26,10 +26,10 @@ inline std::string SealedRecordForTest(const CipherSuite& suite,
   auto* raw = reinterpret_cast<uint8_t*>(out.data());
   const Aead::Bytes text(reinterpret_cast<const uint8_t*>(inner.data()), inner.size() - 1);
   auto aead = MakeAead(suite, key, true);
-  MESH_CHECK(aead.ok() && (*aead)->Seal(key.iv, {raw, RecordLayer::kHeader}, text,
-                                        static_cast<uint8_t>(inner.back()),
-                                        raw + RecordLayer::kHeader),
-             "a record for the test");
+  MESH_CHECK(
+      aead.ok() && (*aead)->Seal(key.iv, {raw, RecordLayer::kHeader}, text,
+                                 static_cast<uint8_t>(inner.back()), raw + RecordLayer::kHeader),
+      "a record for the test");
   return out;
 }
 

@@ -2,6 +2,7 @@
 // it, and policy that names addresses.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <tuple>
 
 #include "tests/support/mesh_test.h"
@@ -136,6 +137,23 @@ TEST_P(DualStack, DenyByAddressOfAStranger) {
       Eventually([&] { return Refused(Get("stranger", family(), Address(pod, family()))); }));
   EXPECT_EQ(Get("stranger", other(), Address(pod, other())), 0);
   EXPECT_EQ(Get("client", family(), Address(pod, family())), 0);
+}
+
+// The proxy speaks to the application in the client's name, from ports that the client's own plain
+// connections to it do not have: those are even.
+TEST_P(DualStack, PortsInAClientsNameAreNotItsOwn) {
+  for (const char* from : {"shop/client", "outside/stranger"}) {
+    const std::string ip = mesh_->PodIp(from, family());
+    for (int i = 0; i < 8; ++i) {
+      const Outcome got = mesh_->Exec(
+          from,
+          {"curl", "-sS", "-m", "8", "http://" + Address("shop/" + server(), family()) + "/"});
+      const std::string peer = (family() == 6 ? "[" + ip + "]" : ip) + ":";
+      const size_t at = got.out.find("\"from\":\"" + peer);
+      ASSERT_NE(at, std::string::npos) << from << ": " << got.out << got.err;
+      EXPECT_EQ(std::atoi(got.out.c_str() + at + 8 + peer.size()) % 2, 1) << got.out;
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, DualStack,

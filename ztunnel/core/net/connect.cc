@@ -1,5 +1,6 @@
 #include "ztunnel/core/net/connect.h"
 
+#include <absl/random/random.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -20,6 +21,10 @@ namespace mesh::net {
 namespace {
 
 constexpr int kBacklog = 4096;
+// Hosts take ports for connections from 32768 to 60999 unless told otherwise, the even ones first.
+constexpr uint16_t kFirstOddPort = 32'769;
+constexpr uint16_t kOddPorts = 14'116;
+constexpr int kOddPortTries = 3;
 
 // Waits for the first readiness of a descriptor that nobody watches yet.
 class FirstEvent final : public base::EventHandler {
@@ -51,18 +56,23 @@ bool Enable(int fd, int level, int option) {
   return setsockopt(fd, level, option, &on, sizeof on) == 0;
 }
 
-int BindSource(int fd, const IpAddress& source, int family) {
+// Port 0: any.
+int BindSource(int fd, const SocketAddress& source, int family) {
   const bool v4 = family == AF_INET;
   if (!Enable(fd, v4 ? SOL_IP : SOL_IPV6, v4 ? IP_TRANSPARENT : IPV6_TRANSPARENT)) return errno;
   Enable(fd, v4 ? SOL_IP : SOL_IPV6, v4 ? IP_FREEBIND : IPV6_FREEBIND);
-  // The port is chosen at connect, by the whole 4-tuple: else 28,000 connections would be the end.
-  Enable(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT);
+  if (source.port == 0) {
+    // Chosen at connect, by the whole 4-tuple: else 28,000 connections would be the end.
+    Enable(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT);
+  } else {
+    Enable(fd, SOL_SOCKET, SO_REUSEADDR);  // shared with connections to elsewhere, and old ones
+  }
   sockaddr_storage storage{};
-  const socklen_t length = SocketAddress{source, 0}.ToSockaddr(storage, family);
+  const socklen_t length = source.ToSockaddr(storage, family);
   return bind(fd, reinterpret_cast<sockaddr*>(&storage), length) == 0 ? 0 : errno;
 }
 
-Started StartConnect(const ConnectTarget& target) {
+Started StartFrom(const ConnectTarget& target, uint16_t source_port) {
   const int family = target.address.family();
   UniqueFd fd(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return Started(errno);
@@ -71,7 +81,7 @@ Started StartConnect(const ConnectTarget& target) {
     return Started(errno);
   }
   if (target.source) {
-    if (const int error = BindSource(fd.get(), *target.source, family); error != 0)
+    if (const int error = BindSource(fd.get(), {*target.source, source_port}, family); error != 0)
       return Started(error);
   }
   sockaddr_storage storage{};
@@ -81,6 +91,19 @@ Started StartConnect(const ConnectTarget& target) {
     return Started(errno);
   }
   return Started(std::move(fd));
+}
+
+// In another host's name an odd port is tried first. What that host itself has open to the same
+// application in plain text ends in this namespace too, with the roles of the two ends swapped: on
+// the port of such a connection our SYN would meet it, not the application, and be lost.
+Started StartConnect(const ConnectTarget& target) {
+  thread_local absl::InsecureBitGen random;
+  for (int i = 0; target.source && i < kOddPortTries; ++i) {
+    const uint16_t port = kFirstOddPort + 2 * absl::Uniform<uint16_t>(random, 0, kOddPorts);
+    Started started = StartFrom(target, port);
+    if (started.error != EADDRINUSE && started.error != EADDRNOTAVAIL) return started;
+  }
+  return StartFrom(target, 0);
 }
 
 // Whether the handshake is over: on one host it nearly always is, before connect() came back.

@@ -70,25 +70,53 @@ void LocalSource::Drain() {
 
 void LocalSource::Poll(const Handler& handler) {
   Drain();
-  std::set<Key> dirty;
-  Scan(dirty);
+  Scan(dirty_);
   std::vector<Event> events;
-  Rebuild(dirty, events);
+  // A part must not be taken for all there is.
+  if (!first_ || !incomplete_) {
+    Rebuild(dirty_, events);
+    dirty_.clear();
+  }
   CollectProblems();
+  if (first_ && incomplete_) return;
   if (!events.empty() || first_) handler(events);
   first_ = false;
 }
 
 void LocalSource::Scan(std::set<Key>& dirty) {
-  scan_problems_.clear();
-  std::map<std::string, File> seen;
-  for (size_t rank = 0; rank < directories_.size(); ++rank) {
-    ScanDirectory(directories_[rank], rank, seen, dirty, 0);
+  for (bool again = true; again;) {
+    scan_problems_.clear();
+    incomplete_ = false;
+    left_out_ = 0;
+    std::map<std::string, File> seen;
+    for (size_t rank = 0; rank < directories_.size(); ++rank) {
+      ScanDirectory(directories_[rank], rank, seen, dirty, 0);
+    }
+    // What is left of the old ones is gone, and leaves room for what was left out for their sake.
+    again = left_out_ > 0 && !files_.empty();
+    for (const auto& [path, file] : files_) {
+      for (const ManifestEntry& entry : file.manifest.entries) dirty.insert(entry.key);
+    }
+    files_ = std::move(seen);
   }
-  for (const auto& [path, file] : files_) {  // what is left of the old ones is gone
-    for (const ManifestEntry& entry : file.manifest.entries) dirty.insert(entry.key);
+}
+
+void LocalSource::Keep(const std::string& path, size_t rank, std::map<std::string, File>& seen) {
+  for (auto it = files_.lower_bound(path); it != files_.end() && it->first.starts_with(path);) {
+    const auto at = it++;
+    const bool below = at->first.size() == path.size() || at->first[path.size()] == '/';
+    if (below && at->second.directory == rank) seen.insert(files_.extract(at));
   }
-  files_ = std::move(seen);
+}
+
+void LocalSource::NotListed(const std::string& path, size_t rank, int error,
+                            std::map<std::string, File>& seen) {
+  incomplete_ = true;
+  scan_problems_.push_back({path, 0, "", "",
+                            std::string("cannot be listed: ") + std::strerror(error) +
+                                "; what it held before stays in force",
+                            Level::kError});
+  Keep(path, rank, seen);
 }
 
 // Moves what is unchanged from files_ to `seen`. A directory inside another of the list belongs to
@@ -107,20 +135,26 @@ void LocalSource::ScanDirectory(const std::string& path, size_t rank,
   }
   DIR* dir = ::opendir(path.c_str());
   if (dir == nullptr) {
-    if (errno != ENOENT) {
-      scan_problems_.push_back({path, 0, "", "",
-                                std::string("cannot be listed: ") + std::strerror(errno),
-                                Level::kError});
-    }
+    if (errno != ENOENT) NotListed(path, rank, errno, seen);
     return;
   }
   std::vector<std::string> directories;
-  while (const dirent* entry = ::readdir(dir)) {
+  int error = 0;
+  for (;;) {
+    errno = 0;
+    const dirent* entry = ::readdir(dir);
+    if (entry == nullptr) {
+      error = errno;
+      break;
+    }
     const std::string_view name = entry->d_name;
     if (name.front() == '.') continue;
     const std::string child = path + "/" + std::string(name);
     struct stat info{};
-    if (::stat(child.c_str(), &info) != 0) continue;  // gone meanwhile
+    if (::stat(child.c_str(), &info) != 0) {
+      if (errno != ENOENT) NotListed(child, rank, errno, seen);
+      continue;  // gone meanwhile, or a link to nothing
+    }
     if (S_ISDIR(info.st_mode)) {
       const bool listed =
           std::find(directories_.begin(), directories_.end(), child) != directories_.end();
@@ -128,14 +162,17 @@ void LocalSource::ScanDirectory(const std::string& path, size_t rank,
       continue;
     }
     if (!S_ISREG(info.st_mode) || !IsManifest(name)) continue;
-    if (seen.size() >= kMaxFiles) {
-      scan_problems_.push_back(
-          {child, 0, "", "", "left out: more than 20000 files", Level::kError});
-      break;
-    }
     const Stamp stamp{info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec, info.st_size,
                       info.st_ino};
     auto old = files_.extract(child);
+    // Those that are known may all still be there: none of them makes room for a new one.
+    if (old.empty() && seen.size() + files_.size() >= kMaxFiles) {
+      if (left_out_++ == 0) {
+        scan_problems_.push_back(
+            {child, 0, "", "", "left out: more than 20000 files", Level::kError});
+      }
+      continue;
+    }
     if (!old.empty() && old.mapped().stamp == stamp) {
       seen.insert(std::move(old));
       continue;
@@ -149,6 +186,8 @@ void LocalSource::ScanDirectory(const std::string& path, size_t rank,
     seen.emplace(child, std::move(file));
   }
   ::closedir(dir);
+  // After the loop: what was listed is fresh, the rest of it stays.
+  if (error != 0) NotListed(path, rank, error, seen);
   for (const std::string& child : directories) {
     ScanDirectory(child, rank, seen, dirty, depth + 1);
   }
@@ -165,6 +204,7 @@ LocalSource::File LocalSource::Load(const std::string& path, size_t rank, const 
     file.manifest.problems.push_back(
         {path, 1, "", "", std::string(MessageOf(text.status())), Level::kError});
     file.manifest.unreadable = true;
+    file.stamp = {};  // it may be readable at the next look, unchanged
   }
   if (!file.manifest.unreadable || before == nullptr) return file;
   // Some document could not be read: what the file held before and no longer shows stays in force.

@@ -6,8 +6,10 @@
 // that begin with '.' are ignored, so writers write `.tmp...` and rename(2).
 //
 // A file that does not parse, and an object that does not validate, keep their last good version
-// and are listed in problems(). Changes come from inotify; a full look every `rescan` finds what it
-// missed. Bounds: 20,000 files, 4 MiB a file (yaml.h); what is beyond is reported and left out.
+// and are listed in problems(). So do the files of a directory that is there and cannot be listed:
+// what is not seen is not gone. While that is so at the first look, nothing is emitted yet. Changes
+// come from inotify; a full look every `rescan` finds what it missed. Bounds: 20,000 files, 4 MiB a
+// file (yaml.h); new files beyond are reported and left out.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -64,6 +66,10 @@ class LocalSource : public Source {
   void Scan(std::set<Key>& dirty);
   void ScanDirectory(const std::string& path, size_t rank, std::map<std::string, File>& seen,
                      std::set<Key>& dirty, int depth);
+  // What the directory of that rank had at `path` and below stays as it was.
+  void Keep(const std::string& path, size_t rank, std::map<std::string, File>& seen);
+  void NotListed(const std::string& path, size_t rank, int error,
+                 std::map<std::string, File>& seen);
   File Load(const std::string& path, size_t rank, const Stamp& stamp, const File* before);
   void Rebuild(const std::set<Key>& dirty, std::vector<Event>& events);
   void CollectProblems();
@@ -73,6 +79,9 @@ class LocalSource : public Source {
   UniqueFd inotify_;
   UniqueFd timer_;
   bool first_ = true;
+  bool incomplete_ = false;            // something could not be listed in the last scan
+  size_t left_out_ = 0;                // files beyond the bound, in the last scan
+  std::set<Key> dirty_;                // to be rebuilt
   std::map<std::string, File> files_;  // by path
   std::map<Key, Object> objects_;      // last good version of each
   std::map<Key, std::vector<Problem>> object_problems_;

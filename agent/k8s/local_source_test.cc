@@ -1,7 +1,10 @@
 #include "agent/k8s/local_source.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -107,6 +110,71 @@ TEST_F(LocalSourceTest, BadFileKeepsTheLastGoodVersionAndSaysWhere) {
   EXPECT_EQ(source_->problems()[0].line, 6);
   EXPECT_EQ(source_->problems()[0].field, "spec.containers[0].name");
   EXPECT_EQ(source_->problems()[0].object, "Pod shop/a");
+}
+
+// A loop of links: fails with ELOOP for root too.
+void MakeUnlistable(const fs::path& directory) {
+  fs::rename(directory, directory.string() + ".away");
+  fs::create_directory_symlink(directory.filename(), directory);
+}
+
+void MakeListable(const fs::path& directory) {
+  fs::remove(directory);
+  fs::rename(directory.string() + ".away", directory);
+}
+
+TEST_F(LocalSourceTest, ADirectoryThatCannotBeListedKeepsWhatItHeld) {
+  fs::create_directories(root_ / "manifests/sub");
+  Write("manifests/sub/pod.yaml", kPod);
+  Write("manifests/shop.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n");
+  Write("run/patch/n_pod_shop_a.patch.json",
+        R"({"kind":"Pod","apiVersion":"v1","metadata":{"name":"a","namespace":"shop",)"
+        R"("annotations":{"k":"v"}}})");
+  EXPECT_EQ(Poll().size(), 2u);
+  for (const char* directory : {"manifests", "manifests/sub", "run", "run/patch"}) {
+    MakeUnlistable(root_ / directory);
+    EXPECT_TRUE(Poll().empty()) << directory;
+    ASSERT_FALSE(source_->problems().empty()) << directory;
+    EXPECT_NE(source_->problems()[0].reason.find("cannot be listed"), std::string::npos);
+    MakeListable(root_ / directory);
+    EXPECT_TRUE(Poll().empty()) << directory;
+    EXPECT_TRUE(source_->problems().empty()) << directory;
+  }
+  // One that has gone is another matter.
+  fs::remove_all(root_ / "manifests/sub");
+  const auto events = Poll();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_TRUE(events[0].deleted);
+}
+
+TEST_F(LocalSourceTest, NothingIsEmittedBeforeEverythingCouldBeListed) {
+  Write("manifests/pod.yaml", kPod);
+  Write("run/shop.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n");
+  MakeUnlistable(root_ / "manifests");
+  EXPECT_TRUE(Poll().empty());
+  EXPECT_EQ(batches_, 0);
+  MakeListable(root_ / "manifests");
+  EXPECT_EQ(Poll().size(), 2u);
+  EXPECT_EQ(batches_, 1);
+}
+
+TEST_F(LocalSourceTest, AFileThatCouldNotBeReadIsReadWhenItCan) {
+  Write("manifests/pod.yaml", kPod);
+  const std::string path = root_ / "manifests/pod.yaml";
+  // No descriptor left for files: the directory is listed first and closed last.
+  rlimit limit{}, low{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
+  const int next = ::open("/", O_RDONLY);
+  ASSERT_GE(next, 0);
+  ::close(next);
+  low = {.rlim_cur = static_cast<rlim_t>(next) + 1, .rlim_max = limit.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
+  const auto before = Poll();
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+  EXPECT_TRUE(before.empty());
+  ASSERT_EQ(source_->problems().size(), 1u);
+  EXPECT_EQ(source_->problems()[0].file, path);
+  EXPECT_EQ(Poll().size(), 1u);
 }
 
 TEST_F(LocalSourceTest, TheSameWrittenAgainIsNoChange) {

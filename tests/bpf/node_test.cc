@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 
 #include "tests/bpf/node_world.h"
 #include "ztunnel/base/ip.h"
@@ -296,6 +298,29 @@ TEST_F(Node, WithoutTheAgentEverythingGoesOnAndTheNextOneAdoptsIt) {
   Kill(load, SIGKILL);
   EXPECT_GT(world_->Counter("mesh_node_captures_total", "kind=\"outbound_v4\""), before);
   EXPECT_TRUE(From("stranger", {.to = in}).starts_with("via daemon"));
+}
+
+TEST_F(Node, ACapturedPodThatIsNotServedStaysInTheMeshForItsPeers) {
+  world_->StopDaemon(SIGKILL);
+  int squatter = SpawnIn(world_->Pod("server"), [] {
+    sockaddr_storage storage;
+    const socklen_t length = SocketAddress::Parse("127.0.0.1:15001")->ToSockaddr(storage, AF_INET);
+    const int fd = ::socket(AF_INET, SOCK_STREAM, 0), one = 1;
+    ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (::bind(fd, reinterpret_cast<sockaddr*>(&storage), length) != 0) ::_exit(4);
+    ::listen(fd, 1);
+    for (;;) ::pause();
+  });
+  ::usleep(100'000);
+  world_->StartDaemon();
+  EXPECT_TRUE(world_->WaitState("server", "pending")) << world_->Admin("/status");
+  std::ifstream patch(world_->dir() + "/patch/node-9_pod_shop_server.patch.json");
+  const std::string text((std::istreambuf_iterator<char>(patch)), {});
+  EXPECT_NE(text.find("enabled"), std::string::npos) << text;
+  Kill(squatter, SIGKILL);
+  world_->StopDaemon(SIGKILL);
+  world_->StartDaemon();
+  EXPECT_TRUE(world_->WaitState("server", "enrolled")) << world_->Admin("/status");
 }
 
 TEST_F(Node, ALabelTakesARunningPodOutAndInAgain) {

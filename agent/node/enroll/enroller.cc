@@ -209,16 +209,16 @@ void Enroller::Update(Entry& entry) {
   entry.flags = FlagsOf(entry.spec);
   const absl::Status status = ActivatePod(dataplane_, *entry.captured, entry.ips, entry.flags);
   Warn("update", entry.spec, status);
-  if (entry.state == PodState::kEnrolled) {
-    Warn("annotation", entry.spec, annotator_.Set(entry.spec.ns, entry.spec.name, "enabled"));
-  }
+  Warn("annotation", entry.spec, annotator_.Set(entry.spec.ns, entry.spec.name, "enabled"));
 }
 
 void Enroller::SetPending(Entry& entry, const absl::Status& why) {
   const std::string reason(MessageOf(why));
   if (entry.state != PodState::kPending || entry.reason != reason) {
     Logger("enroll")->warn("pending pod={}: {}", entry.spec.FullName(), reason);
-    Warn("annotation", entry.spec, annotator_.Set(entry.spec.ns, entry.spec.name, "pending"));
+    // For its peers a captured pod stays in the mesh: "pending" would have them send plain text.
+    Warn("annotation", entry.spec,
+         annotator_.Set(entry.spec.ns, entry.spec.name, entry.captured ? "enabled" : "pending"));
   }
   entry.state = PodState::kPending;
   entry.reason = reason;

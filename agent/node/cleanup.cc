@@ -24,9 +24,11 @@ void Keep(absl::Status& first, const absl::Status& status) {
 }
 
 absl::Status RestorePods(const std::string& state_file) {
-  ASSIGN_OR_RETURN(const std::vector<SavedPod> pods, LoadState(state_file));
+  const absl::StatusOr<std::vector<SavedPod>> pods = LoadState(state_file);
+  if (absl::IsNotFound(pods.status())) return absl::OkStatus();
+  RETURN_IF_ERROR(pods.status());
   absl::Status first;
-  for (const SavedPod& pod : pods) {
+  for (const SavedPod& pod : *pods) {
     const auto netns = Netns::Open(pod.netns_path);
     if (!netns.ok()) continue;  // gone, and its routing with it
     const auto cookie = netns->Cookie();

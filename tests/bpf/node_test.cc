@@ -300,6 +300,49 @@ TEST_F(Node, WithoutTheAgentEverythingGoesOnAndTheNextOneAdoptsIt) {
   EXPECT_TRUE(From("stranger", {.to = in}).starts_with("via daemon"));
 }
 
+TEST_F(Node, AnAgentWithoutItsRecordKeepsWhatIsCaptured) {
+  const std::string record = world_->dir() + "/state/pods.json";
+  const std::string loop = world_->dir() + "/loop";
+  std::filesystem::create_symlink(loop, loop);
+  ASSERT_TRUE(std::filesystem::exists(record));
+  // The record is gone; or it is there, and the namespaces cannot be opened by it.
+  for (const bool gone : {true, false}) {
+    world_->StopDaemon(SIGKILL);
+    world_->StopAgent(SIGKILL);
+    if (gone) {
+      std::filesystem::remove(record);
+    } else {
+      ASSERT_EQ(::system(("sed -i 's#/run/netns/[^\"]*#" + loop + "#' " + record).c_str()), 0);
+    }
+    world_->StartAgent();
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_EQ(From("client", {.to = Address("stranger", 4, 8080)}), "connect: ECONNREFUSED");
+      EXPECT_EQ(From("stranger", {.to = Address("server", 4, 8080)}), "connect: ECONNREFUSED");
+    }
+    world_->StartDaemon();
+    std::string answer;
+    for (int i = 0; i < 200 && !answer.starts_with("via daemon"); ++i, ::usleep(20'000))
+      answer = From("stranger", {.to = Address("server", 4, 8080)});
+    EXPECT_TRUE(answer.starts_with("via daemon")) << answer;
+    EXPECT_TRUE(world_->WaitState("client", "enrolled")) << world_->Admin("/status");
+    EXPECT_TRUE(world_->WaitState("server", "enrolled")) << world_->Admin("/status");
+  }
+  std::filesystem::remove(loop);
+}
+
+TEST_F(Node, OnePodThatCannotBeRenewedIsThatPodsAlone) {
+  world_->StopAgent(SIGKILL);
+  const std::string pin = world_->bpf_dir() + "/v1/pods/" + NodeWorld::Uid("server");
+  ASSERT_TRUE(std::filesystem::remove(pin));
+  ASSERT_TRUE(std::filesystem::create_directory(pin));
+  world_->StartAgent();
+  EXPECT_TRUE(world_->WaitState("server", "pending")) << world_->Admin("/status");
+  EXPECT_TRUE(world_->WaitState("client", "enrolled")) << world_->Admin("/status");
+  ASSERT_TRUE(std::filesystem::remove(pin));
+  EXPECT_TRUE(world_->WaitState("server", "enrolled")) << world_->Admin("/status");
+  EXPECT_TRUE(From("stranger", {.to = Address("server", 4, 8080)}).starts_with("via daemon"));
+}
+
 TEST_F(Node, ACapturedPodThatIsNotServedStaysInTheMeshForItsPeers) {
   world_->StopDaemon(SIGKILL);
   int squatter = SpawnIn(world_->Pod("server"), [] {

@@ -116,7 +116,7 @@ struct Dataplane::Impl {
   absl::Status AttachNode();
   absl::Status AttachDaemon();
   absl::Status AttachProber();
-  absl::Status ReattachPods();
+  void ReattachPods();
   absl::Status DropUnknownLinks();
 };
 
@@ -193,15 +193,20 @@ absl::Status Dataplane::Impl::AttachProber() {
   return absl::OkStatus();
 }
 
-absl::Status Dataplane::Impl::ReattachPods() {
+// One pod's failure is that pod's alone: its link keeps the code it has until its owner attaches
+// anew.
+void Dataplane::Impl::ReattachPods() {
   const int program = bpf_program__fd(skeleton->progs.mesh_lookup);
   for (const std::string& uid : Names(dir + "/pods")) {
-    ASSIGN_OR_RETURN(const UniqueFd link, GetPinned(dir + "/pods/" + uid));
-    if (::bpf_link_update(link.get(), program, nullptr) == 0) continue;
-    if (errno != ENOLINK) return Errno(errno, "give the link of pod {} new code", uid);
-    RETURN_IF_ERROR(Unpin(dir + "/pods/" + uid));  // its namespace has gone
+    const std::string pin = dir + "/pods/" + uid;
+    const absl::StatusOr<UniqueFd> link = GetPinned(pin);
+    absl::Status status = link.status();
+    if (link.ok() && ::bpf_link_update(link->get(), program, nullptr) != 0) {
+      status = errno == ENOLINK ? Unpin(pin)  // its namespace has gone
+                                : Errno(errno, "give the link of pod {} new code", uid);
+    }
+    if (!status.ok()) Logger("bpf")->error("{}", Describe(status));
   }
-  return absl::OkStatus();
 }
 
 // Programs of an earlier version that this one does not have.
@@ -224,7 +229,7 @@ absl::StatusOr<std::unique_ptr<Dataplane>> Dataplane::Open(DataplaneOptions opti
   RETURN_IF_ERROR(impl->Load());
   RETURN_IF_ERROR(impl->AttachDaemon());
   RETURN_IF_ERROR(impl->AttachProber());
-  RETURN_IF_ERROR(impl->ReattachPods());
+  impl->ReattachPods();
   RETURN_IF_ERROR(impl->AttachNode());
   RETURN_IF_ERROR(impl->DropUnknownLinks());
   if (!impl->adopted) {

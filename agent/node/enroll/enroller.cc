@@ -32,10 +32,8 @@ bool AwaitListener(const Dataplane& dataplane, uint64_t cookie) {
 // Paths may differ for one namespace; one that has gone says nothing.
 bool InAnotherNetns(const CapturedPod& pod, const std::string& path) {
   if (path.empty() || pod.netns_path == path) return false;
-  const auto netns = Netns::Open(path);
-  if (!netns.ok()) return false;
-  const auto inode = netns->Inode();
-  return inode.ok() && *inode != pod.netns_inode;
+  const auto opened = OpenPod(pod.uid, path);
+  return opened.ok() && opened->cookie != pod.cookie;
 }
 
 }  // namespace
@@ -60,7 +58,11 @@ absl::Status Enroller::Restore() {
   const absl::StatusOr<std::vector<SavedPod>> saved = LoadState(options_.state_file);
   if (!saved.ok()) {
     // What is pinned goes on capturing; the source says again which pods those are.
-    Logger("enroll")->error("the state of an earlier agent is lost: {}", Describe(saved.status()));
+    record_lost_ = true;
+    if (!absl::IsNotFound(saved.status()) || !dataplane_.Cookies().empty()) {
+      Logger("enroll")->error("the state of an earlier agent is lost: {}",
+                              Describe(saved.status()));
+    }
     return absl::OkStatus();
   }
   for (const SavedPod& pod : *saved) {
@@ -71,27 +73,22 @@ absl::Status Enroller::Restore() {
     entry.spec.service_account = pod.service_account;
     entry.netns_path = pod.netns_path;
     entry.ips = pod.ips;
-    absl::StatusOr<CapturedPod> captured = OpenPod(pod.uid, pod.netns_path);
-    if (!captured.ok() || captured->cookie != pod.cookie) {
+    entry.captured = CapturedPod{.uid = pod.uid,
+                                 .netns_path = pod.netns_path,
+                                 .netns = nullptr,
+                                 .cookie = pod.cookie,
+                                 .addresses = {}};
+    ReadKernel(entry);
+    const absl::Status status = Settle(entry);
+    if (absl::IsNotFound(status)) {
       Logger("enroll")->info("the namespace of an earlier pod has gone pod={}",
                              entry.spec.FullName());
       continue;
     }
-    // The flags in the maps stay what they are until the source has spoken.
-    const auto netns_flags = dataplane_.NetnsFlags(pod.cookie);
-    entry.flags.dns = !netns_flags || (*netns_flags & MESH_NETNS_DNS) != 0;
-    for (const auto& [ip, value] : dataplane_.Pods()) {
-      if (value.netns_cookie != pod.cookie) continue;
-      captured->addresses.push_back(ip);
-      entry.flags.strict |= (value.flags & MESH_POD_STRICT) != 0;
-      entry.flags.bypass_inbound |= (value.flags & MESH_POD_BYPASS_INBOUND) != 0;
-    }
-    Warn("source routing", entry.spec, AddSourceRouting(*captured->netns));
-    entry.captured = *std::move(captured);
-    entry.reason = "adopted from an earlier agent";
-    RETURN_IF_ERROR(ActivatePod(dataplane_, *entry.captured, entry.ips, entry.flags));
     zds_.Hold(Held(entry));
+    entry.reason = "adopted from an earlier agent";
     entry.state = PodState::kEnrolled;
+    if (!status.ok()) SetPending(entry, status);
     entries_.emplace(pod.uid, std::move(entry));
   }
   ClearOrphans();
@@ -99,13 +96,88 @@ absl::Status Enroller::Restore() {
   return absl::OkStatus();
 }
 
+// The flags in the maps stay what they are until the source has spoken.
+void Enroller::ReadKernel(Entry& entry) {
+  const auto netns_flags = dataplane_.NetnsFlags(entry.captured->cookie);
+  entry.flags.dns = !netns_flags || (*netns_flags & MESH_NETNS_DNS) != 0;
+  for (const auto& [ip, value] : dataplane_.Pods()) {
+    if (value.netns_cookie != entry.captured->cookie) continue;
+    entry.captured->addresses.push_back(ip);
+    entry.flags.strict |= (value.flags & MESH_POD_STRICT) != 0;
+    entry.flags.bypass_inbound |= (value.flags & MESH_POD_BYPASS_INBOUND) != 0;
+  }
+}
+
+absl::Status Enroller::Settle(Entry& entry) {
+  CapturedPod& pod = *entry.captured;
+  entry.settled = false;
+  if (pod.netns == nullptr) {
+    absl::StatusOr<CapturedPod> opened = OpenPod(entry.spec.uid, entry.netns_path);
+    RETURN_IF_ERROR(opened.status());
+    if (opened->cookie != pod.cookie) {
+      return NotFound("{} is another namespace now", entry.netns_path);
+    }
+    pod.netns_path = entry.netns_path;
+    pod.netns = std::move(opened->netns);
+  }
+  Warn("source routing", entry.spec, AddSourceRouting(*pod.netns));
+  const absl::Status status = ActivatePod(dataplane_, pod, entry.ips, entry.flags);
+  if (!status.ok()) return Unavailable("renew its capture: {}", MessageOf(status));
+  entry.settled = true;
+  return absl::OkStatus();
+}
+
+void Enroller::SettleAgain(Entry& entry) {
+  const absl::Status status = Settle(entry);
+  if (absl::IsNotFound(status)) {
+    Unenrol(entry);
+    Reconcile(entry);
+    return;
+  }
+  if (!status.ok()) return SetPending(entry, status);
+  entry.retry_at = absl::InfiniteFuture();  // Tick() sees its listener come
+  zds_.Hold(Held(entry));
+  if (zds_.connected() > 0) Warn("tell ztunnel", entry.spec, zds_.Add(Held(entry)));
+}
+
+absl::StatusOr<bool> Enroller::Adopt(Entry& entry) {
+  ASSIGN_OR_RETURN(CapturedPod pod, OpenPod(entry.spec.uid, entry.netns_path));
+  const auto flags = dataplane_.NetnsFlags(pod.cookie);
+  if (!flags || (*flags & MESH_NETNS_CAPTURE) == 0) return false;
+  entry.captured = std::move(pod);
+  ReadKernel(entry);
+  entry.flags = FlagsOf(entry.spec);
+  Save();
+  zds_.Hold(Held(entry));
+  if (zds_.connected() > 0) Warn("tell ztunnel", entry.spec, zds_.Add(Held(entry)));
+  RETURN_IF_ERROR(Settle(entry));
+  return true;
+}
+
 void Enroller::ClearOrphans() {
   std::set<uint64_t> cookies;
-  for (const auto& [uid, entry] : entries_) cookies.insert(entry.captured->cookie);
-  for (const std::string& uid : dataplane_.AttachedUids()) {
-    if (!entries_.contains(uid)) (void)dataplane_.DetachLookup(uid);
+  std::set<std::string> uids;
+  const std::map<IpAddress, mesh_pod> pods = dataplane_.Pods();
+  record_lost_ = false;
+  for (const auto& [uid, entry] : entries_) {
+    if (entry.captured) {
+      cookies.insert(entry.captured->cookie);
+    } else if (Decide(entry.spec, options_.decision).enrol) {
+      // It may be captured still, and will be taken up when its namespace is known.
+      record_lost_ = true;
+      for (const IpAddress& ip : entry.ips) {
+        if (const auto it = pods.find(ip); it != pods.end())
+          cookies.insert(it->second.netns_cookie);
+      }
+    } else {
+      continue;
+    }
+    uids.insert(uid);
   }
-  for (const auto& [ip, pod] : dataplane_.Pods()) {
+  for (const std::string& uid : dataplane_.AttachedUids()) {
+    if (!uids.contains(uid)) (void)dataplane_.DetachLookup(uid);
+  }
+  for (const auto& [ip, pod] : pods) {
     if (!cookies.contains(pod.netns_cookie)) (void)dataplane_.ErasePod(ip, pod.netns_cookie);
   }
   for (const uint64_t cookie : dataplane_.Cookies()) {
@@ -130,6 +202,7 @@ void Enroller::SetPods(const std::map<std::string, PodSpec>& pods) {
     if (!spec.ips.empty()) entry.ips = spec.ips;
     Reconcile(entry);
   }
+  if (record_lost_) ClearOrphans();
   StringSet annotated;
   for (const auto& [uid, entry] : entries_) {
     if (entry.state != PodState::kNotEnrolled) annotated.insert(entry.spec.FullName());
@@ -159,6 +232,12 @@ void Enroller::Reconcile(Entry& entry) {
 
 absl::Status Enroller::Enrol(Entry& entry, const std::string& reason) {
   if (entry.netns_path.empty()) return Unavailable("its network namespace is not known yet");
+  ASSIGN_OR_RETURN(const bool adopted, Adopt(entry));
+  if (adopted) {
+    entry.reason = reason;
+    SetEnrolled(entry);
+    return absl::OkStatus();
+  }
   if (zds_.connected() == 0) return Unavailable("no ztunnel is connected");
   ASSIGN_OR_RETURN(entry.captured, PreparePod(dataplane_, entry.spec.uid, entry.netns_path));
   // From here a crash finds the pod in the state file, and its capture is taken up, never
@@ -197,6 +276,7 @@ void Enroller::Unenrol(Entry& entry) {
   Warn("un-enrol", entry.spec, ReleasePod(dataplane_, *entry.captured));
   Warn("un-enrol: tell ztunnel", entry.spec, zds_.Remove(entry.spec.uid));
   entry.captured.reset();
+  entry.settled = true;
   Save();
   Warn("un-enrol: annotation", entry.spec, annotator_.Clear(entry.spec.ns, entry.spec.name));
   if (entry.state == PodState::kEnrolled)
@@ -207,8 +287,11 @@ void Enroller::Unenrol(Entry& entry) {
 void Enroller::Update(Entry& entry) {
   entry.reason = Decide(entry.spec, options_.decision).reason;
   entry.flags = FlagsOf(entry.spec);
-  const absl::Status status = ActivatePod(dataplane_, *entry.captured, entry.ips, entry.flags);
-  Warn("update", entry.spec, status);
+  if (entry.settled) {
+    Warn("update", entry.spec, ActivatePod(dataplane_, *entry.captured, entry.ips, entry.flags));
+  } else {
+    entry.retry_at = absl::Now();
+  }
   Warn("annotation", entry.spec, annotator_.Set(entry.spec.ns, entry.spec.name, "enabled"));
 }
 
@@ -252,9 +335,8 @@ absl::Status Enroller::OnCniAdd(const CniEvent& event) {
   }
   if (entry.captured) {
     // The same pod in another sandbox, or the sandbox that is enrolled already.
-    ASSIGN_OR_RETURN(const Netns netns, Netns::Open(event.netns_path));
-    ASSIGN_OR_RETURN(const uint64_t inode, netns.Inode());
-    if (inode == entry.captured->netns_inode) {
+    ASSIGN_OR_RETURN(const CapturedPod now, OpenPod(entry.spec.uid, event.netns_path));
+    if (now.cookie == entry.captured->cookie) {
       entry.captured->netns_path = event.netns_path;
       Update(entry);
       if (entry.state == PodState::kEnrolled) return absl::OkStatus();
@@ -273,7 +355,8 @@ absl::Duration Enroller::Tick() {
   if (refresh) next_refresh_ = now + kRefreshEvery;
   absl::Time next = next_refresh_;
   for (auto& [uid, entry] : entries_) {
-    if (entry.captured && entry.state == PodState::kPending &&
+    if (entry.captured && !entry.settled && entry.retry_at <= now) SettleAgain(entry);
+    if (entry.captured && entry.settled && entry.state == PodState::kPending &&
         dataplane_.HasListener(entry.captured->cookie)) {
       entry.reason = Decide(entry.spec, options_.decision).reason;
       SetEnrolled(entry);
@@ -285,7 +368,7 @@ absl::Duration Enroller::Tick() {
         Reconcile(entry);
       }
     }
-    if (refresh && entry.captured) {
+    if (refresh && entry.captured && entry.settled) {
       Warn("refresh", entry.spec, ActivatePod(dataplane_, *entry.captured, entry.ips, entry.flags));
     }
     next = std::min(next, entry.retry_at);

@@ -5,6 +5,10 @@
 // serves it, and a new one does not start before it is captured. What fails is undone and tried
 // again, 5 ms at first, 5 s at most. One pod's failure is that pod's alone.
 //
+// A captured pod stays captured, and is told so to the cluster, until its source has it un-enrolled
+// or it has gone: not while ztunnel cannot serve it, nor when its namespace cannot be opened or the
+// record of an earlier agent is lost. Then its connections are refused, never plain.
+//
 // Owner: the node's main. Thread: one. Blocks for as long as ztunnel takes to answer, 5 s at most.
 #pragma once
 
@@ -69,6 +73,8 @@ class Enroller {
     PodState state = PodState::kNotEnrolled;
     std::string reason;
     std::optional<CapturedPod> captured;
+    bool settled =
+        true;  // false: an earlier agent captured it, and this one could not yet renew it
     CaptureFlags flags;
     std::vector<IpAddress> ips;
     absl::Duration backoff = absl::ZeroDuration();
@@ -76,6 +82,12 @@ class Enroller {
   };
 
   void Reconcile(Entry& entry);
+  // Whether an earlier agent captured the pod, without a record; it is taken up as it is.
+  absl::StatusOr<bool> Adopt(Entry& entry);
+  // Makes whole what an earlier agent captured. NotFound: its namespace has gone.
+  absl::Status Settle(Entry& entry);
+  void SettleAgain(Entry& entry);
+  void ReadKernel(Entry& entry);
   absl::Status Enrol(Entry& entry, const std::string& reason);
   absl::Status ServeAndActivate(Entry& entry);
   absl::Status EnsureListener(Entry& entry);
@@ -86,6 +98,7 @@ class Enroller {
   CaptureFlags FlagsOf(const PodSpec& spec) const;
   zds::HeldPod Held(const Entry& entry) const;
   void Save();
+  // Un-captures what no entry answers for.
   void ClearOrphans();
 
   const EnrollerOptions options_;
@@ -93,6 +106,7 @@ class Enroller {
   zds::Server& zds_;
   Annotator& annotator_;
   std::map<std::string, Entry> entries_;  // by uid
+  bool record_lost_ = false;  // what is pinned may belong to a pod that is not in entries_
   absl::Time next_refresh_ = absl::InfinitePast();
 };
 

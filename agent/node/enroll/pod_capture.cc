@@ -25,7 +25,6 @@ absl::StatusOr<CapturedPod> OpenPod(const std::string& uid, const std::string& n
   pod.netns_path = netns_path;
   ASSIGN_OR_RETURN(Netns netns, Netns::Open(netns_path));
   ASSIGN_OR_RETURN(pod.cookie, netns.Cookie());
-  ASSIGN_OR_RETURN(pod.netns_inode, netns.Inode());
   pod.netns = std::make_shared<const Netns>(std::move(netns));
   return pod;
 }
@@ -34,6 +33,8 @@ absl::StatusOr<CapturedPod> PreparePod(Dataplane& dataplane, const std::string& 
                                        const std::string& netns_path) {
   ASSIGN_OR_RETURN(CapturedPod pod, OpenPod(uid, netns_path));
   RETURN_IF_ERROR(AddSourceRouting(*pod.netns));
+  // What is captured already stays captured.
+  if (dataplane.NetnsFlags(pod.cookie)) return pod;
   const absl::Status prepared = dataplane.SetNetns(pod.cookie, 0);
   if (!prepared.ok()) (void)RemoveSourceRouting(*pod.netns);
   RETURN_IF_ERROR(prepared);

@@ -24,8 +24,7 @@ namespace mesh::node {
 struct CapturedPod {
   std::string uid;
   std::string netns_path;
-  std::shared_ptr<const Netns> netns;  // null when it has gone
-  uint64_t netns_inode = 0;
+  std::shared_ptr<const Netns> netns;  // null when it has gone, or cannot be opened for now
   uint64_t cookie = 0;
   std::vector<IpAddress> addresses;  // in mesh_pods
 };

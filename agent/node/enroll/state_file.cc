@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <filesystem>
+#include <system_error>
 
 #include "agent/k8s/json.h"
 #include "ztunnel/base/files.h"
@@ -70,7 +71,8 @@ absl::StatusOr<std::vector<SavedPod>> ParseState(std::string_view text) {
 }
 
 absl::StatusOr<std::vector<SavedPod>> LoadState(const std::string& path) {
-  if (!std::filesystem::exists(path)) return std::vector<SavedPod>();
+  std::error_code error;
+  if (!std::filesystem::exists(path, error) && !error) return NotFound("{} is absent", path);
   ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   return WithContext(ParseState(text), path);
 }

@@ -25,7 +25,7 @@ struct SavedPod {
 std::string FormatState(const std::vector<SavedPod>& pods);
 absl::StatusOr<std::vector<SavedPod>> ParseState(std::string_view json);
 
-// `path` absent: no pods. Saving replaces the file in one step.
+// `path` absent: NotFound, which is not the same as no pods. Saving replaces the file in one step.
 absl::StatusOr<std::vector<SavedPod>> LoadState(const std::string& path);
 absl::Status SaveState(const std::string& path, const std::vector<SavedPod>& pods);
 

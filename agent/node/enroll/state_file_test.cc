@@ -29,10 +29,12 @@ TEST(StateFile, RefusesWhatItDidNotWrite) {
   }
 }
 
-TEST(StateFile, AnAbsentFileHasNoPodsAndSavingLeavesNoOtherFile) {
+TEST(StateFile, AnAbsentFileIsNotAnEmptyOneAndSavingLeavesNoOtherFile) {
   char dir[] = "/tmp/mesh-state-XXXXXX";
   ASSERT_NE(::mkdtemp(dir), nullptr);
   const std::string path = std::string(dir) + "/pods.json";
+  EXPECT_TRUE(absl::IsNotFound(LoadState(path).status()));
+  ASSERT_TRUE(SaveState(path, {}).ok());
   const auto none = LoadState(path);
   ASSERT_TRUE(none.ok());
   EXPECT_TRUE(none->empty());

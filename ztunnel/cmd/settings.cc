@@ -181,6 +181,7 @@ void ReadThreads(Reader& in, Settings& s, int cpus) {
 void ReadNames(Reader& in, Settings& s) {
   in.Text("CLUSTER_DOMAIN", s.cluster_domain);
   in.Text("NODE_NAME", s.node_name);
+  s.tunnel.node_name = s.node_name;
   in.Text("POD_NAME", s.pod_name);
   in.Text("POD_NAMESPACE", s.pod_namespace);
   in.Text("INSTANCE_IP", s.instance_ip);

@@ -7,6 +7,7 @@ namespace {
 
 dns::Config DnsConfig(const Settings& settings) {
   dns::Config config;
+  config.resolver.cluster_id = settings.tunnel.cluster_id;
   config.resolver.cluster_domain = settings.cluster_domain;
   config.resolver.ipv6 = settings.tunnel.ipv6;
   config.resolver.preferred_namespace = settings.preferred_namespace;

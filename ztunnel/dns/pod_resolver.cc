@@ -44,7 +44,8 @@ Verdict Decide(Bytes message, Transport transport, const state::MeshState* mesh,
   verdict.query = *std::move(query);
   const Query& q = verdict.query;
   if (mesh != nullptr) {
-    verdict.workload = mesh->FindPod(client.ns, client.name, client.service_account);
+    verdict.workload =
+        mesh->FindPod(config.cluster_id, client.ns, client.name, client.service_account);
   }
   metrics.Request(q.type, transport, verdict.workload.get());
   if (verdict.workload == nullptr) {

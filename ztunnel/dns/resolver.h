@@ -14,6 +14,7 @@
 namespace mesh::dns {
 
 struct ResolverConfig {
+  std::string cluster_id = "Kubernetes";  // of the clients
   std::string cluster_domain = "cluster.local";
   bool ipv6 = true;                 // false: AAAA answers are empty
   std::string preferred_namespace;  // breaks a tie between services of one hostname

@@ -33,7 +33,7 @@ class Names : public ::testing::Test {
     Pod("web-2", "shop", {"10.0.1.3"}, "shop/web.shop.svc.cluster.local", /*healthy=*/false);
     Service("other", "secret.other.svc.cluster.local", {"10.96.0.7"}, /*is_private=*/true);
     mesh_ = store_.Publish();
-    client_ = mesh_->FindPod("shop", "client", "default");
+    client_ = mesh_->FindPod("Kubernetes", "shop", "client", "default");
     ASSERT_NE(client_, nullptr);
   }
 
@@ -126,7 +126,7 @@ TEST_F(Names, PodsOfAStatefulSetHaveNames) {
 
 TEST_F(Names, WhatMayNotBeSeenIsForwarded) {
   EXPECT_EQ(Ask("secret.other"), "forward");
-  client_ = mesh_->FindPod("other", "elsewhere", "default");
+  client_ = mesh_->FindPod("Kubernetes", "other", "elsewhere", "default");
   EXPECT_EQ(Ask("secret"), "10.96.0.7");
 }
 

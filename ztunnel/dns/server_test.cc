@@ -93,10 +93,10 @@ class NameServer : public ::testing::Test {
   static state::MeshStateRef State() {
     state::StateStore store;
     pb::Address pod;
-    pod.mutable_workload()->set_uid("uid-of-client");
+    pod.mutable_workload()->set_uid("Kubernetes//Pod/shop/client");
     pod.mutable_workload()->set_name("client");
     pod.mutable_workload()->set_namespace_("shop");
-    EXPECT_TRUE(store.UpsertAddress("uid-of-client", pod).ok());
+    EXPECT_TRUE(store.UpsertAddress("Kubernetes//Pod/shop/client", pod).ok());
     pb::Address service;
     service.mutable_service()->set_name("web");
     service.mutable_service()->set_namespace_("shop");

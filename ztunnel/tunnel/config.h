@@ -25,6 +25,7 @@ struct Config {
 
   std::string network;  // own network
   std::string cluster_id = "Kubernetes";
+  std::string node_name;  // empty: not known
   std::string trust_domain = "cluster.local";
 
   // Same-node connections go through HBONE too, instead of being copied in process.

@@ -77,6 +77,7 @@ class TunnelTest : public testing::Test {
     ASSERT_TRUE(wire_->ok);
     client_pod_ = MakePod("client", wire_->a);
     server_pod_ = MakePod("server", wire_->b);
+    config_.cluster_id = "k";
     config_.original_source = false;
     config_.workload_wait = absl::Milliseconds(200);
     config_.original_destination =
@@ -156,6 +157,7 @@ class TunnelTest : public testing::Test {
       auto& port = *(*w.mutable_services())["default/server.default.svc.cluster.local"].add_ports();
       port.set_service_port(80);
       port.set_target_port(server_port_);
+      w.set_node(server_node_);
       for (const std::string& policy : policies_) w.add_authorization_policies(policy);
     }
     const absl::Status status = store_.UpsertAddress(w.uid(), address);
@@ -284,6 +286,7 @@ class TunnelTest : public testing::Test {
   SocketAddress wanted_;
   uint16_t server_port_ = 0;
   std::vector<std::string> policies_;
+  std::string server_node_;
   std::atomic<bool> server_saw_reset_ = false;
   std::string server_saw_;  // the last client's address; read after an exchange
   identity::LocalAuthority authority_;

@@ -120,6 +120,43 @@ TEST_F(TunnelTest, SameNodeIsCopiedUnderTheDestinationsPolicy) {
   EXPECT_TRUE(WasReset(Exchange(kServerIp, server_port_, "x")));
 }
 
+TEST_F(TunnelTest, AnEndpointOutsideWithAPodsNameIsNotThatPod) {
+  Listen(1);
+  RouteMarkedReplies();
+  Run(true);
+  // Nobody listens there; whoever took it for the pod would be answered by the pod.
+  ASSERT_EQ(Shell("ip -n " + wire_->a + " addr add 10.89.77.9/24 dev eth0"), 0);
+  OnLoop([this] {
+    istio::workload::Address address;
+    auto& w = *address.mutable_workload();
+    w.set_uid("k/networking.istio.io/ServiceEntry/default/server/10.89.77.9");
+    w.set_name("server");
+    w.set_namespace_("default");
+    w.set_service_account("server");
+    w.add_addresses(Bytes("10.89.77.9"));
+    ASSERT_TRUE(store_.UpsertAddress(w.uid(), address).ok());
+    near_->SetState(store_.Publish());
+  });
+  EXPECT_TRUE(WasReset(Exchange("10.89.77.9", server_port_, "x")));
+  EXPECT_EQ(Exchange(kServerIp, server_port_, "who"), "who");
+}
+
+TEST_F(TunnelTest, APodThatRunsElsewhereByNowIsNotTheOneHere) {
+  Listen(1);
+  config_.node_name = "here";
+  server_node_ = "there";
+  Run(true);
+  UniqueFd fd = Connect(kServerIp, server_port_);
+  char buffer[8];
+  ASSERT_EQ(write(fd.get(), "ping", 4), 4);
+  ASSERT_EQ(read(fd.get(), buffer, sizeof buffer), 4);
+  OnLoop([this] {
+    const auto active = near_->ActiveConnections();
+    ASSERT_EQ(active.size(), 2u) << "one at each end of the tunnel";
+    EXPECT_TRUE(active[0].hbone && active[1].hbone);
+  });
+}
+
 TEST_F(TunnelTest, UnknownDestinationPassesThrough) {
   Listen(1);
   Run(true);

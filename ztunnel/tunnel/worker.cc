@@ -68,8 +68,9 @@ class Worker::Impl {
     if (it == core.pods.end()) return;
     std::unique_ptr<PodRuntime> pod = std::move(it->second);
     core.pods.erase(it);
-    const auto name = core.by_name.find(pod->pod->ns + "/" + pod->pod->name);
-    if (name != core.by_name.end() && name->second == pod->pod) core.by_name.erase(name);
+    const auto found =
+        core.by_workload.find(state::PodUid(core.config.cluster_id, pod->pod->ns, pod->pod->name));
+    if (found != core.by_workload.end() && found->second == pod->pod) core.by_workload.erase(found);
     if (removal == Removal::kAbort) return;
     pod->Drain();
     core.draining.push_back(std::move(pod));
@@ -136,7 +137,9 @@ absl::Status Worker::AddPod(PodRef pod) {
   auto runtime = std::make_unique<PodRuntime>(core, pod);
   RETURN_IF_ERROR(runtime->Listen());
   // The proxy's own pod has no short way in: its one port is guarded where tunnels end.
-  if (!pod->only_port) core.by_name[pod->ns + "/" + pod->name] = pod;
+  if (!pod->only_port) {
+    core.by_workload[state::PodUid(core.config.cluster_id, pod->ns, pod->name)] = pod;
+  }
   core.pods.emplace(pod->uid, std::move(runtime));
   return absl::OkStatus();
 }

@@ -1,7 +1,5 @@
 #include "ztunnel/tunnel/worker_core.h"
 
-#include <fmt/format.h>
-
 #include "ztunnel/base/async/event.h"
 #include "ztunnel/base/status.h"
 #include "ztunnel/tunnel/pod_runtime.h"
@@ -19,14 +17,19 @@ WorkerCore::~WorkerCore() {
 }
 
 PodRef WorkerCore::FindLocalPod(const state::Workload& workload) const {
-  const auto it = by_name.find(workload.ns + "/" + workload.name);
-  if (it == by_name.end() || it->second->service_account != workload.service_account)
+  const auto it = by_workload.find(workload.uid);
+  if (it == by_workload.end() || it->second->service_account != workload.service_account)
     return nullptr;
+  // A pod of the same name may run elsewhere already while the old one is being taken down here.
+  const std::string& here = config.node_name;
+  if (!here.empty() && !workload.node.empty() && workload.node != here) return nullptr;
   return it->second;
 }
 
 state::WorkloadRef WorkerCore::WorkloadOf(const Pod& pod) const {
-  return state == nullptr ? nullptr : state->FindPod(pod.ns, pod.name, pod.service_account);
+  return state == nullptr
+             ? nullptr
+             : state->FindPod(config.cluster_id, pod.ns, pod.name, pod.service_account);
 }
 
 bool WorkerCore::IsIllegalPort(uint16_t port) const {
@@ -102,7 +105,7 @@ base::Task<state::WorkloadRef> WaitForWorkload(WorkerCore& core, PodRef pod) {
   constexpr absl::Duration kStep = absl::Milliseconds(20);
   if (core.demand && core.WorkloadOf(*pod) == nullptr) {
     co_await AskFor(core.loop, core.demand,
-                    fmt::format("{}//Pod/{}/{}", core.config.cluster_id, pod->ns, pod->name),
+                    state::PodUid(core.config.cluster_id, pod->ns, pod->name),
                     core.config.workload_wait);
   }
   for (absl::Duration waited; waited <= core.config.workload_wait; waited += kStep) {

@@ -42,14 +42,14 @@ struct WorkerCore {
   StringMap<std::unique_ptr<PodRuntime>> pods;      // by uid
   std::list<std::unique_ptr<PodRuntime>> draining;  // removed, with connections left
 
-  // The pod of this process that is this workload; null when it is elsewhere.
+  // The pod of this process that is this workload; null when it is elsewhere, or no pod at all.
   PodRef FindLocalPod(const state::Workload& workload) const;
   state::WorkloadRef WorkloadOf(const Pod& pod) const;
   bool IsIllegalPort(uint16_t port) const;
   net::SocketOptions AppSocketOptions() const;
   net::SocketOptions TunnelSocketOptions() const;
 
-  StringMap<PodRef> by_name;  // "namespace/name": enrolled pods
+  StringMap<PodRef> by_workload;  // uid of the workload: enrolled pods
 };
 
 // One application connection from accept to end: in its pod's list, counted, and endable from

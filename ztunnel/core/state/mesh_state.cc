@@ -1,5 +1,7 @@
 #include "ztunnel/core/state/mesh_state.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "ztunnel/core/state/tables.h"
@@ -68,14 +70,14 @@ WorkloadRef MeshState::FindWorkload(std::string_view network, const IpAddress& i
   return found ? (*found)->items.front() : nullptr;
 }
 
-WorkloadRef MeshState::FindPod(std::string_view ns, std::string_view name,
-                               std::string_view service_account) const {
-  const WorkloadGroupRef* found = impl_->by_pod.Find(PairKey{ns, name});
-  if (found == nullptr) return nullptr;
-  for (const WorkloadRef& w : (*found)->items) {
-    if (w->service_account == service_account) return w;
-  }
-  return nullptr;
+std::string PodUid(std::string_view cluster_id, std::string_view ns, std::string_view name) {
+  return fmt::format("{}//Pod/{}/{}", cluster_id, ns, name);
+}
+
+WorkloadRef MeshState::FindPod(std::string_view cluster_id, std::string_view ns,
+                               std::string_view name, std::string_view service_account) const {
+  WorkloadRef found = FindWorkloadByUid(PodUid(cluster_id, ns, name));
+  return found && found->service_account == service_account ? found : nullptr;
 }
 
 ServiceRef MeshState::FindService(std::string_view ns, std::string_view hostname) const {

@@ -38,8 +38,9 @@ class MeshState {
 
   WorkloadRef FindWorkloadByUid(std::string_view uid) const;
   WorkloadRef FindWorkload(std::string_view network, const IpAddress& ip) const;
-  // A pod's workload: name, namespace and service account must all match. Null when unknown.
-  WorkloadRef FindPod(std::string_view ns, std::string_view name,
+  // The workload of a pod, and of nothing else that has its name: found by PodUid, and its service
+  // account must match. Null when unknown.
+  WorkloadRef FindPod(std::string_view cluster_id, std::string_view ns, std::string_view name,
                       std::string_view service_account) const;
   ServiceRef FindService(std::string_view ns, std::string_view hostname) const;
   // By VIP, as a client in `client_ns` sees it: private services of others are dropped; then the
@@ -78,6 +79,10 @@ class MeshState {
   std::shared_ptr<const Impl> impl_;
   uint64_t generation_;
 };
+
+// What control planes name a pod's workload. Other kinds have other uids and may share a pod's
+// namespace and name: entries of services, pods of other clusters.
+std::string PodUid(std::string_view cluster_id, std::string_view ns, std::string_view name);
 
 using MeshStateRef = std::shared_ptr<const MeshState>;
 

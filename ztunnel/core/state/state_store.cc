@@ -136,7 +136,6 @@ class StateStore::Impl {
                                                    ++edit_);
     tables_.workloads.Freeze();
     tables_.by_address.Freeze();
-    tables_.by_pod.Freeze();
     tables_.by_workload_host.Freeze();
     tables_.services.Freeze();
     tables_.by_vip.Freeze();
@@ -157,7 +156,6 @@ class StateStore::Impl {
         AddWorkload(tables_.by_address, AddressKey{w->network, ip}, w, ip);
       }
     }
-    if (!w->name.empty()) AddWorkload(tables_.by_pod, PairKey{w->ns, w->name}, w);
     if (!w->hostname.empty()) AddWorkload(tables_.by_workload_host, PairKey{w->ns, w->hostname}, w);
     for (const auto& [key, ports] : w->services) {
       ServiceEntry& entry = OwnEntry(key);
@@ -176,7 +174,6 @@ class StateStore::Impl {
         RemoveItem<WorkloadGroup>(tables_.by_address, AddressKey{w->network, ip}, w);
       }
     }
-    RemoveItem<WorkloadGroup>(tables_.by_pod, PairKey{w->ns, w->name}, w);
     RemoveItem<WorkloadGroup>(tables_.by_workload_host, PairKey{w->ns, w->hostname}, w);
     for (const auto& [key, ports] : w->services) {
       ServiceEntry& entry = OwnEntry(key);

@@ -76,11 +76,26 @@ TEST_F(State, FindsAWorkloadByEveryNameItHas) {
   EXPECT_EQ(state->FindWorkload("net1", Ip("10.0.0.1")), w);
   EXPECT_EQ(state->FindWorkload("net1", Ip("fd00::1")), w);
   EXPECT_EQ(state->FindWorkload("", Ip("10.0.0.1")), nullptr);
-  EXPECT_EQ(state->FindPod("shop", "a", "sa-a"), w);
-  EXPECT_EQ(state->FindPod("shop", "a", "other"), nullptr);
+  EXPECT_EQ(state->FindPod("Kubernetes", "shop", "a", "sa-a"), w);
+  EXPECT_EQ(state->FindPod("Kubernetes", "shop", "a", "other"), nullptr);
   EXPECT_EQ(w->trust_domain, "cluster.local");
   EXPECT_EQ(w->cluster_id, "Kubernetes");
   EXPECT_EQ(w->capacity, 1u);
+}
+
+TEST_F(State, WhatHasAPodsNameIsNotThePod) {
+  for (const char* uid :
+       {"Kubernetes/networking.istio.io/ServiceEntry/shop/a/192.0.2.1",
+        "Kubernetes/networking.istio.io/WorkloadEntry/shop/a", "west//Pod/shop/a"}) {
+    pb::Address other = Pod("a", "192.0.2.1");
+    other.mutable_workload()->set_uid(uid);
+    Put(other);
+  }
+  EXPECT_EQ(store_.Publish()->FindPod("Kubernetes", "shop", "a", "sa-a"), nullptr);
+  Put(Pod("a", "10.0.0.1"));
+  const WorkloadRef pod = store_.Publish()->FindPod("Kubernetes", "shop", "a", "sa-a");
+  ASSERT_NE(pod, nullptr);
+  EXPECT_EQ(pod->uid, "Kubernetes//Pod/shop/a");
 }
 
 TEST_F(State, EndpointMayArriveBeforeItsService) {

@@ -15,7 +15,7 @@
 
 namespace mesh::state {
 
-// Two texts that name a thing together: namespace and hostname, namespace and pod.
+// Two texts that name a thing together: namespace and hostname.
 struct PairKey {
   std::string_view first, second;
   bool operator==(const PairKey&) const = default;
@@ -38,7 +38,7 @@ inline uint64_t HashKey(const PrefixKey& key) {
   return absl::HashOf(key.network, key.prefix.address, key.prefix.length);
 }
 
-// Workloads that share one address, pod name or hostname: the preferred one first.
+// Workloads that share one address or hostname: the preferred one first.
 struct WorkloadGroup {
   IpAddress ip;  // only where the key is an address
   std::vector<WorkloadRef> items;
@@ -89,9 +89,6 @@ inline std::string_view UidOf(const WorkloadRef& w) { return w->uid; }
 inline AddressKey AddressOf(const WorkloadGroupRef& g) {
   return {g->items.front()->network, g->ip};
 }
-inline PairKey PodOf(const WorkloadGroupRef& g) {
-  return {g->items.front()->ns, g->items.front()->name};
-}
 inline PairKey WorkloadHostOf(const WorkloadGroupRef& g) {
   return {g->items.front()->ns, g->items.front()->hostname};
 }
@@ -105,7 +102,6 @@ inline std::string_view NamespaceOf(const PolicyGroupRef& g) { return g->ns; }
 struct MeshState::Impl {
   Table<WorkloadRef, std::string_view, UidOf> workloads;
   Table<WorkloadGroupRef, AddressKey, AddressOf> by_address;
-  Table<WorkloadGroupRef, PairKey, PodOf> by_pod;
   Table<WorkloadGroupRef, PairKey, WorkloadHostOf> by_workload_host;
   Table<ServiceEntryRef, PairKey, ServiceOf> services;
   Table<ServiceGroupRef, AddressKey, VipOf> by_vip;

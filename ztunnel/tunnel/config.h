@@ -67,6 +67,9 @@ struct Config {
   // Limits of one worker in one pod; above them a connection is refused with reason `limit`.
   size_t max_connections_per_pod = 100'000;
   size_t max_tunnels_per_pod = 10'000;
+  // Peers' tunnels whose two sides have not proved who they are yet. Above it the oldest gives way:
+  // honest peers are done in milliseconds.
+  size_t max_handshakes_per_pod = 1'000;
 };
 
 }  // namespace mesh::tunnel

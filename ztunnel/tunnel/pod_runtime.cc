@@ -1,5 +1,7 @@
 #include "ztunnel/tunnel/pod_runtime.h"
 
+#include <algorithm>
+
 #include "ztunnel/base/status.h"
 #include "ztunnel/tunnel/serve.h"
 #include "ztunnel/tunnel/server_tunnel.h"
@@ -23,6 +25,16 @@ hbone::Pool::Options PoolOptions(const WorkerCore& core) {
   options.certificate_timeout = config.connect_timeout;
   options.socket = core.TunnelSocketOptions();
   return options;
+}
+
+using Tunnels = std::list<std::unique_ptr<ServerTunnel>>;
+
+bool Move(const ServerTunnel& tunnel, Tunnels& from, Tunnels& to) {
+  const auto it = std::find_if(from.begin(), from.end(),
+                               [&tunnel](const auto& held) { return held.get() == &tunnel; });
+  if (it == from.end()) return false;
+  to.splice(to.end(), from, it);
+  return true;
 }
 
 }  // namespace
@@ -61,15 +73,24 @@ absl::Status PodRuntime::Listen() {
   return WithContext(ListenOn(hbone_, core.config.hbone_port, false, ServeTunnel), what);
 }
 
+absl::Status PodRuntime::HasRoomFor(Serve serve) const {
+  if (live.size() >= core.config.max_connections_per_pod) {
+    return ResourceExhausted("{} connections of this pod are open", live.size());
+  }
+  // Peers' tunnels are no reason to refuse the pod's own connections.
+  if (serve == ServeTunnel && tunnels_.size() >= core.config.max_tunnels_per_pod) {
+    return ResourceExhausted("{} tunnels to this pod are open", tunnels_.size());
+  }
+  return absl::OkStatus();
+}
+
 void PodRuntime::Accept(net::Socket socket, Serve serve) {
-  if (live.size() >= core.config.max_connections_per_pod ||
-      tunnels_.size() >= core.config.max_tunnels_per_pod) {
+  if (absl::Status room = HasRoomFor(serve); !room.ok()) {
     core.metrics.EarlyFailure(
         serve == ServeOutbound ? telemetry::Direction::kOutbound : telemetry::Direction::kInbound,
         socket.PeerAddress().value_or(SocketAddress()),
         socket.LocalAddress().value_or(SocketAddress()),
-        telemetry::WithReason(ResourceExhausted("{} connections of this pod are open", live.size()),
-                              MESH_REASON_LIMIT));
+        telemetry::WithReason(std::move(room), MESH_REASON_LIMIT));
     socket.Reset();
     return;
   }
@@ -81,6 +102,7 @@ void PodRuntime::Drain() {
   outbound_.reset();
   plaintext_.reset();
   hbone_.reset();
+  for (auto& tunnel : handshaking_) tunnel->connection().Drain();
   for (auto& tunnel : tunnels_) tunnel->connection().Drain();
   pool.Retire();
 }
@@ -91,19 +113,25 @@ bool PodRuntime::Idle() const {
 }
 
 void PodRuntime::AddTunnel(net::Socket socket, std::unique_ptr<tls::Session> tls) {
-  tunnels_.push_back(
+  while (!handshaking_.empty() && handshaking_.size() >= core.config.max_handshakes_per_pod) {
+    ServerTunnel& oldest = *handshaking_.front();
+    tunnels_.splice(tunnels_.end(), handshaking_, handshaking_.begin());  // until OnClosed
+    oldest.connection().Close(telemetry::WithReason(
+        ResourceExhausted("{} newer tunnels to this pod are in their handshake",
+                          core.config.max_handshakes_per_pod),
+        MESH_REASON_LIMIT));
+  }
+  handshaking_.push_back(
       std::make_unique<ServerTunnel>(core, *this, std::move(socket), std::move(tls)));
-  ServerTunnel& tunnel = *tunnels_.back();
+  ServerTunnel& tunnel = *handshaking_.back();
   tunnel.connection().Start();
   if (draining_) tunnel.connection().Drain();
 }
 
+void PodRuntime::TunnelOpened(ServerTunnel& tunnel) { Move(tunnel, handshaking_, tunnels_); }
+
 void PodRuntime::TunnelClosed(ServerTunnel& tunnel) {
-  for (auto it = tunnels_.begin(); it != tunnels_.end(); ++it) {
-    if (it->get() != &tunnel) continue;
-    dead_tunnels_.splice(dead_tunnels_.end(), tunnels_, it);
-    break;
-  }
+  if (!Move(tunnel, handshaking_, dead_tunnels_)) Move(tunnel, tunnels_, dead_tunnels_);
   core.loop.Defer(*this);
 }
 

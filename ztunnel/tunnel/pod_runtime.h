@@ -28,6 +28,7 @@ class PodRuntime final : public base::Deferred {
   bool Idle() const;
 
   void AddTunnel(net::Socket socket, std::unique_ptr<tls::Session> tls);
+  void TunnelOpened(ServerTunnel& tunnel);
   void TunnelClosed(ServerTunnel& tunnel);
   void Spawn(base::Task<void> task) { tasks_.Start(std::move(task)); }
 
@@ -40,12 +41,14 @@ class PodRuntime final : public base::Deferred {
   absl::Status ListenOn(std::optional<net::Listener>& listener, uint16_t port, bool transparent,
                         Serve serve);
   void Accept(net::Socket socket, Serve serve);
+  absl::Status HasRoomFor(Serve serve) const;
   void RunDeferred() override;
 
   std::optional<net::Listener> outbound_;
   std::optional<net::Listener> plaintext_;
   std::optional<net::Listener> hbone_;
-  std::list<std::unique_ptr<ServerTunnel>> tunnels_;
+  std::list<std::unique_ptr<ServerTunnel>> handshaking_;  // oldest first
+  std::list<std::unique_ptr<ServerTunnel>> tunnels_;      // open, or closing
   std::list<std::unique_ptr<ServerTunnel>> dead_tunnels_;
   bool draining_ = false;
 

@@ -46,6 +46,11 @@ h2::StreamHandler* ServerTunnel::OnRequest(hbone::Connection& connection, int32_
   return handler;
 }
 
+void ServerTunnel::OnOpen(hbone::Connection&) {
+  opened_ = true;
+  pod_.TunnelOpened(*this);
+}
+
 void ServerTunnel::OnClosed(hbone::Connection&, const absl::Status& status) {
   if (!opened_ && !status.ok()) {
     core_.metrics.EarlyFailure(telemetry::Direction::kInbound, peer_, local_, status);

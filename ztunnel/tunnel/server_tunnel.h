@@ -16,7 +16,7 @@ class ServerTunnel final : public hbone::Connection::Owner {
   hbone::Connection& connection() { return connection_; }
 
  private:
-  void OnOpen(hbone::Connection&) override { opened_ = true; }
+  void OnOpen(hbone::Connection&) override;
   h2::StreamHandler* OnRequest(hbone::Connection& connection, int32_t stream,
                                h2::Headers headers) override;
   void OnClosed(hbone::Connection& connection, const absl::Status& status) override;

@@ -185,6 +185,36 @@ TEST_F(TunnelTest, PlainTextFromOutsideIsServedAndPolicyApplies) {
   EXPECT_EQ(ReadAll(fd.get()), "<ECONNRESET>");
 }
 
+TEST_F(TunnelTest, PeersTunnelsDoNotCrowdOutPlainText) {
+  Listen(2);
+  config_.max_tunnels_per_pod = 1;
+  config_.original_destination = [this](const net::Socket& socket) -> std::optional<SocketAddress> {
+    const auto local = socket.LocalAddress();
+    if (local && local->port == 15006) return SocketAddress{local->ip, server_port_};
+    if (local && local->port == 15001) return wanted_;
+    return std::nullopt;
+  };
+  Run();
+  EXPECT_EQ(Exchange(kServerIp, server_port_, "tunnel"), "tunnel");  // it stays open, pooled
+  UniqueFd fd = Blocking(*client_pod_->netns, {*IpAddress::Parse(kServerIp), 15006});
+  ASSERT_EQ(write(fd.get(), "plain", 5), 5);
+  shutdown(fd.get(), SHUT_WR);
+  EXPECT_EQ(ReadAll(fd.get()), "plain");
+}
+
+TEST_F(TunnelTest, PeersThatNeverProveThemselvesGiveWay) {
+  Listen(1);
+  config_.max_handshakes_per_pod = 2;
+  config_.handshake_timeout = absl::Hours(1);
+  Run();
+  std::vector<UniqueFd> idle;
+  for (int i = 0; i < 3; ++i) {
+    idle.push_back(Blocking(*client_pod_->netns, {*IpAddress::Parse(kServerIp), 15008}));
+  }
+  EXPECT_EQ(ReadAll(idle[0].get()).find("EAGAIN"), std::string::npos) << "the oldest is still open";
+  EXPECT_EQ(Exchange(kServerIp, server_port_, "peer"), "peer");
+}
+
 TEST_F(TunnelTest, DrainWaitsForWhatRunsAndTakesNothingNew) {
   Listen(1);
   Run();

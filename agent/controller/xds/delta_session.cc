@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "ztunnel/base/status.h"
 
@@ -170,6 +171,7 @@ void DeltaSession::OnChanges(const std::vector<ResourceChange>& changes) {
     for (const ResourceChange& change : changes) {
       if (change.type == type && Wants(subscription, change)) {
         subscription.dirty.insert(change.name);
+        subscription.gone.erase(change.name);
       }
     }
   }
@@ -177,35 +179,81 @@ void DeltaSession::OnChanges(const std::vector<ResourceChange>& changes) {
 
 std::optional<DeltaSession::Response> DeltaSession::Next(const std::string& version,
                                                          absl::Time now) {
-  // Address first: policies are listed by workloads, and a workload that lists one that has not
-  // come yet is not allowed more for it.
-  for (auto& [type, subscription] : subscriptions_) {
-    if (!subscription.started) continue;
-    if (subscription.in_flight && now - subscription.status.sent_at < kAckPatience) continue;
-    if (!subscription.answer_due && subscription.dirty.empty() && subscription.missing.empty()) {
-      continue;
-    }
-    const bool owed = subscription.answer_due || !subscription.missing.empty();
-    Response response = Build(type, subscription, version);
-    if (!owed && response.resources().empty() && response.removed_resources().empty()) continue;
-    subscription.nonce = response.nonce();
-    subscription.in_flight = true;
-    subscription.version_in_flight = version;
-    subscription.status.sent_version = version;
-    subscription.status.sent_at = now;
-    return response;
+  Subscription& policies = subscriptions_[ResourceType::kAuthorization];
+  Subscription& addresses = subscriptions_[ResourceType::kAddress];
+  const auto may_send = [now](const Subscription& s) {
+    return s.started && !(s.in_flight && now - s.status.sent_at < kAckPatience);
+  };
+  if (addresses.dirty.empty()) ReleaseGone(policies);
+  if (may_send(policies)) {
+    auto response =
+        Respond(ResourceType::kAuthorization, policies, TakePolicies(policies), version, now);
+    if (response) return response;
+  } else {
+    const auto& all = view_.resources(ResourceType::kAuthorization);
+    const bool waiting = std::any_of(policies.dirty.begin(), policies.dirty.end(),
+                                     [&all](const auto& name) { return all.contains(name); });
+    if (waiting) return std::nullopt;
   }
-  return std::nullopt;
+  if (!may_send(addresses)) return std::nullopt;
+  const std::set<std::string> names = std::exchange(addresses.dirty, {});
+  ReleaseGone(policies);
+  auto response = Respond(ResourceType::kAddress, addresses, names, version, now);
+  if (response || !may_send(policies)) return response;
+  return Respond(ResourceType::kAuthorization, policies, TakePolicies(policies), version, now);
+}
+
+// Every workload that listed these has been told of, as it now is.
+void DeltaSession::ReleaseGone(Subscription& policies) const {
+  const auto& all = view_.resources(ResourceType::kAuthorization);
+  for (auto it = policies.dirty.begin(); it != policies.dirty.end();) {
+    const auto next = std::next(it);
+    if (!all.contains(*it)) policies.gone.insert(policies.dirty.extract(it));
+    it = next;
+  }
+}
+
+// Those that are there, and those whose end may be told.
+std::set<std::string> DeltaSession::TakePolicies(Subscription& policies) const {
+  const auto& all = view_.resources(ResourceType::kAuthorization);
+  std::set<std::string> names = std::exchange(policies.gone, {});
+  for (auto it = policies.dirty.begin(); it != policies.dirty.end();) {
+    const auto next = std::next(it);
+    if (all.contains(*it)) names.insert(policies.dirty.extract(it));
+    it = next;
+  }
+  return names;
+}
+
+std::optional<DeltaSession::Response> DeltaSession::Respond(ResourceType type,
+                                                            Subscription& subscription,
+                                                            const std::set<std::string>& names,
+                                                            const std::string& version,
+                                                            absl::Time now) {
+  const bool owed = subscription.answer_due || !subscription.missing.empty();
+  if (!owed && names.empty()) return std::nullopt;
+  Response response = Build(type, subscription, names, version);
+  if (!owed && response.resources().empty() && response.removed_resources().empty()) {
+    return std::nullopt;
+  }
+  subscription.nonce = response.nonce();
+  subscription.in_flight = true;
+  subscription.version_in_flight = version;
+  subscription.status.sent_version = version;
+  subscription.status.sent_at = now;
+  return response;
 }
 
 DeltaSession::Response DeltaSession::Build(ResourceType type, Subscription& subscription,
+                                           const std::set<std::string>& names,
                                            const std::string& version) {
   Response response;
   response.set_type_url(std::string(UrlOf(type)));
   response.set_system_version_info(version);
   response.set_nonce(fmt::format("{}-{}-{}", version, id_, ++responses_));
   const auto& all = view_.resources(type);
-  for (const std::string& name : subscription.dirty) {
+  for (const std::string& name : names) {
+    const bool forced = subscription.forced.erase(name) != 0;
     const auto found = all.find(name);
     if (found == all.end()) {
       if (subscription.known.erase(name) != 0 || subscription.names.count(name) != 0) {
@@ -215,7 +263,7 @@ DeltaSession::Response DeltaSession::Build(ResourceType type, Subscription& subs
     }
     const Resource& resource = *found->second;
     std::string& known = subscription.known[name];
-    if (known == resource.version && subscription.forced.count(name) == 0) continue;
+    if (known == resource.version && !forced) continue;
     known = resource.version;
     auto& sent = *response.add_resources();
     sent.set_name(name);
@@ -227,8 +275,6 @@ DeltaSession::Response DeltaSession::Build(ResourceType type, Subscription& subs
     }
   }
   for (const std::string& name : subscription.missing) response.add_removed_resources(name);
-  subscription.dirty.clear();
-  subscription.forced.clear();
   subscription.missing.clear();
   subscription.answer_due = false;
   return response;
@@ -243,7 +289,8 @@ std::vector<TypeStatus> DeltaSession::Statuses() const {
     if (!status.nacked_version.empty()) {
       status.word = "NACK";
     } else {
-      const bool behind = subscription.in_flight || !subscription.dirty.empty();
+      const bool behind =
+          subscription.in_flight || !subscription.dirty.empty() || !subscription.gone.empty();
       status.word = behind ? "STALE" : "SYNCED";
     }
     statuses.push_back(std::move(status));

@@ -6,6 +6,9 @@
 // never copies, and holds nobody else. A client that does not acknowledge within kAckPatience is
 // sent more all the same.
 //
+// Across types, make before break: policies that are new or changed, then addresses, then the end
+// of policies. A workload that lists a policy which the client does not have would be under none.
+//
 // Wildcard subscriptions get everything of the type. Others get what they named (by resource name
 // or by network/ip), the endpoints of the services they named, and the workloads of their own node;
 // aliases are filled in for them alone.
@@ -87,8 +90,9 @@ class DeltaSession {
     std::set<std::string> names;               // asked for, by any name (not wildcard)
     std::map<std::string, std::string> known;  // resource name -> version the client has
     std::set<std::string> dirty;               // resource names to tell about
-    std::set<std::string> forced;              // to be sent even if the client has that version
-    std::set<std::string> missing;             // asked for and not there; to be told
+    std::set<std::string> gone;     // policies whose end may be told: no longer in `dirty`
+    std::set<std::string> forced;   // to be sent even if the client has that version
+    std::set<std::string> missing;  // asked for and not there; to be told
     std::string nonce;
     std::string version_in_flight;
     bool in_flight = false;
@@ -100,7 +104,13 @@ class DeltaSession {
   void Unsubscribe(const std::string& name, Subscription& subscription);
   bool Wants(const Subscription& subscription, const ResourceChange& change) const;
   void OnAnswer(const Request& request, Subscription& subscription);
-  Response Build(ResourceType type, Subscription& subscription, const std::string& version);
+  void ReleaseGone(Subscription& policies) const;
+  std::set<std::string> TakePolicies(Subscription& policies) const;
+  std::optional<Response> Respond(ResourceType type, Subscription& subscription,
+                                  const std::set<std::string>& names, const std::string& version,
+                                  absl::Time now);
+  Response Build(ResourceType type, Subscription& subscription, const std::set<std::string>& names,
+                 const std::string& version);
 
   const std::string id_;
   const ResourceView& view_;

@@ -20,6 +20,15 @@ class FakeView : public ResourceView {
         Resource{name, "v-" + body, body, std::move(aliases), node, std::move(services)});
   }
   void Drop(const std::string& name) { all_.erase(name); }
+  ResourceChange PutPolicy(const std::string& name, const std::string& body) {
+    policies_[name] =
+        std::make_shared<const Resource>(Resource{name, "v-" + body, body, {}, "", {}});
+    return {ResourceType::kAuthorization, name, policies_[name]};
+  }
+  ResourceChange DropPolicy(const std::string& name) {
+    policies_.erase(name);
+    return {ResourceType::kAuthorization, name, nullptr};
+  }
   ResourceChange Change(const std::string& name) const {
     const auto it = all_.find(name);
     return {ResourceType::kAddress, name, it == all_.end() ? nullptr : it->second};
@@ -188,6 +197,64 @@ TEST_F(DeltaSessionTest, PoliciesAreAlwaysSentAnew) {
   ASSERT_TRUE(session_.OnRequest(request).ok());
   const auto response = Next();
   EXPECT_EQ(NamesOf(*response), Names{"ns/p"});
+  EXPECT_EQ(response->removed_resources_size(), 1);
+}
+
+// A client of both types that has everything, w1 under ns/old.
+class PolicyOrder : public DeltaSessionTest {
+ protected:
+  void SetUp() override {
+    view_.PutPolicy("ns/old", "1");
+    ASSERT_TRUE(session_.OnRequest(First(kAddressUrl)).ok());
+    ASSERT_TRUE(session_.OnRequest(First(kAuthorizationUrl)).ok());
+    while (auto response = Next()) Ack(*response);
+  }
+  // w1 lists ns/new instead of ns/old.
+  void Replace() {
+    view_.Put("w1", "under-new");
+    session_.OnChanges(
+        {view_.Change("w1"), view_.PutPolicy("ns/new", "1"), view_.DropPolicy("ns/old")});
+  }
+};
+
+TEST_F(PolicyOrder, NewPoliciesThenWorkloadsThenTheEndOfPolicies) {
+  Replace();
+  auto response = Next();
+  ASSERT_TRUE(response);
+  EXPECT_EQ(NamesOf(*response), Names{"ns/new"});
+  EXPECT_EQ(response->removed_resources_size(), 0);
+  Ack(*response);
+  response = Next();
+  ASSERT_TRUE(response);
+  EXPECT_EQ(NamesOf(*response), Names{"w1"});
+  response = Next();
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->type_url(), kAuthorizationUrl);
+  ASSERT_EQ(response->removed_resources_size(), 1);
+  EXPECT_EQ(response->removed_resources(0), "ns/old");
+  EXPECT_FALSE(Next());
+}
+
+TEST_F(PolicyOrder, WorkloadsWaitForPoliciesThatCannotGoYet) {
+  session_.OnChanges({view_.PutPolicy("ns/other", "1")});
+  const auto in_flight = Next();
+  ASSERT_TRUE(in_flight);
+  Replace();
+  EXPECT_FALSE(Next()) << "w1 would list what the client does not have";
+  Ack(*in_flight);
+  EXPECT_EQ(NamesOf(*Next()), Names{"ns/new"});
+  EXPECT_EQ(NamesOf(*Next()), Names{"w1"});
+}
+
+TEST_F(PolicyOrder, TheEndOfAPolicyWaitsForNoLaterWorkloads) {
+  Replace();
+  Ack(*Next());
+  const auto workloads = Next();
+  ASSERT_TRUE(workloads);
+  view_.Put("w2", "2b");
+  session_.OnChanges({view_.Change("w2")});
+  const auto response = Next();
+  ASSERT_TRUE(response);
   EXPECT_EQ(response->removed_resources_size(), 1);
 }
 

@@ -71,19 +71,16 @@ void Hub::CloseAll(const absl::Status& status) {
 }
 
 void Hub::Stage(const std::vector<ResourceChange>& changes) {
-  staged_.insert(staged_.end(), changes.begin(), changes.end());
+  staged_ += changes.size();
+  for (auto& [id, client] : clients_) client->session.OnChanges(changes);
 }
 
 void Hub::Push(const std::string& version, absl::Time now) {
   version_ = version;
   ++counters_.pushes;
-  for (auto& [id, client] : clients_) {
-    client->session.OnChanges(staged_);
-    Flush(*client, now);
-  }
-  Logger("xds")->info("pushed version={} changes={} clients={}", version, staged_.size(),
-                      clients_.size());
-  staged_.clear();
+  for (auto& [id, client] : clients_) Flush(*client, now);
+  Logger("xds")->info("pushed version={} changes={} clients={}", version, staged_, clients_.size());
+  staged_ = 0;
 }
 
 void Hub::Tick(absl::Time now) {

@@ -59,7 +59,8 @@ class Hub {
   void Close(const std::string& id, const absl::Status& status);
   void CloseAll(const absl::Status& status);
 
-  // Changes wait here until the push that tells them.
+  // What changed is told by the next push, or earlier beside what a client is told anyway: it reads
+  // the state as it is, and must not see a workload's new list of policies without the policies.
   void Stage(const std::vector<ResourceChange>& changes);
   void Push(const std::string& version, absl::Time now);
   // Clients that did not acknowledge in time are given what waits for them; to be called now and
@@ -86,7 +87,7 @@ class Hub {
   const ResourceView& view_;
   std::string version_;
   std::map<std::string, std::unique_ptr<Client>> clients_;
-  std::vector<ResourceChange> staged_;
+  size_t staged_ = 0;  // changes since the last push
   HubCounters counters_;
 };
 

@@ -64,6 +64,27 @@ spec:
   EXPECT_TRUE(checked.objects.empty());
 }
 
+TEST(Manifest, WarnsOfDenyRulesThatTheNodeProxyCannotCheck) {
+  const auto problems = [](const std::string& rule) {
+    return CheckManifest("f.yaml",
+                         "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n"
+                         "metadata: {name: p, namespace: shop}\nspec: {action: DENY, rules: [{" +
+                             rule + "}]}\n")
+        .problems;
+  };
+  const std::string from = "from: [{source: {namespaces: [x]}}]";
+  EXPECT_TRUE(problems(from).empty());
+  EXPECT_TRUE(problems("to: [{operation: {methods: [GET], ports: ['80']}}]").empty());
+  for (const std::string& rule : {std::string("to: [{operation: {methods: [GET]}}]"),
+                                  from + ", to: [{operation: {methods: [GET]}}]",
+                                  from + ", when: [{key: connection.sni, values: [a]}]"}) {
+    const auto found = problems(rule);
+    ASSERT_EQ(found.size(), 1u) << rule;
+    EXPECT_EQ(found[0].level, Level::kWarning);
+    EXPECT_EQ(found[0].field, "spec.rules[0]");
+  }
+}
+
 TEST(Manifest, TakesListsApart) {
   const CheckedManifest checked = CheckManifest(
       "f.json",

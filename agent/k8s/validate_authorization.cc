@@ -1,6 +1,7 @@
 // The rules of AuthorizationPolicy, in the order of its fields.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -47,6 +48,37 @@ std::array<Field, 8> FieldsOf(const api::Operation& o) {
            {"notPaths", o.not_paths()}}};
 }
 
+// Whether the node proxy, which knows no HTTP, can check any of it.
+bool HasL4(const api::Source& s) {
+  return s.principals_size() + s.not_principals_size() + s.namespaces_size() +
+             s.not_namespaces_size() + s.service_accounts_size() + s.not_service_accounts_size() +
+             s.ip_blocks_size() + s.not_ip_blocks_size() >
+         0;
+}
+bool HasL4(const api::Operation& o) { return o.ports_size() + o.not_ports_size() > 0; }
+bool HasL4(const api::RuleCondition& when) {
+  for (std::string_view key : {"source.ip", "source.namespace", "source.principal",
+                               "destination.ip", "destination.port"}) {
+    if (when.key() == key) return true;
+  }
+  return false;
+}
+
+// A part that is HTTP alone is true of no connection that the node proxy sees.
+template <typename Part>
+bool IsHttpAlone(const Part& part) {
+  return part.ByteSizeLong() != 0 && !HasL4(part);
+}
+
+bool DeniesLess(const api::AuthorizationRule& rule) {
+  return std::any_of(rule.from().begin(), rule.from().end(),
+                     [](const auto& from) { return IsHttpAlone(from.source()); }) ||
+         std::any_of(rule.to().begin(), rule.to().end(),
+                     [](const auto& to) { return IsHttpAlone(to.operation()); }) ||
+         std::any_of(rule.when().begin(), rule.when().end(),
+                     [](const auto& when) { return IsHttpAlone(when); });
+}
+
 bool StartsWith(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;
 }
@@ -77,7 +109,15 @@ class Checker {
     for (int i = 0; i < spec_.rules_size(); ++i) {
       CheckRule(spec_.rules(i), fmt::format("spec.rules[{}]", i));
     }
-    if (http_only_deny_) {
+    const bool for_waypoints = spec_.has_target_ref() || !spec_.target_refs().empty();
+    if (spec_.action() == Spec::DENY && !for_waypoints) {
+      for (int i = 0; i < spec_.rules_size(); ++i) {
+        if (!DeniesLess(spec_.rules(i))) continue;
+        issues_.push_back({Level::kWarning, fmt::format("spec.rules[{}]", i),
+                           "ztunnel denies nothing by what names only HTTP attributes, whatever "
+                           "else the rule names; name the source or the port there"});
+      }
+    } else if (http_only_deny_) {
       issues_.push_back(
           {Level::kWarning, "spec.rules",
            "a DENY rule with only HTTP attributes denies all traffic to TCP ports in its "

@@ -61,6 +61,16 @@ void AddAccounts(const Strings& values, const std::string& ns, Accounts* out) {
   }
 }
 
+// An empty match is true of nothing.
+bool HasEmptyMatch(const sec::Group& group) {
+  for (const sec::Rules& rules : group.rules()) {
+    for (const sec::Match& match : rules.matches()) {
+      if (match.ByteSizeLong() == 0) return true;
+    }
+  }
+  return false;
+}
+
 class Translator {
  public:
   explicit Translator(const api::AuthorizationPolicy& policy) : policy_(policy) {}
@@ -75,11 +85,13 @@ class Translator {
       // An ALLOW rule that asks for more than can be checked here allows nothing.
       const bool has_l7 = l7_uses_ != seen;
       if (has_l7 && policy_.spec().action() == Spec::ALLOW) continue;
+      if (has_l7 && HasEmptyMatch(group)) ++weakened_;
       *out.add_groups() = std::move(group);
     }
   }
 
   const std::set<std::string>& l7() const { return l7_; }
+  size_t weakened() const { return weakened_; }
 
  private:
   void NoteL7(const char* name, const Strings& values) {
@@ -156,6 +168,7 @@ class Translator {
   const api::AuthorizationPolicy& policy_;
   std::set<std::string> l7_;  // attributes that only an L7 proxy can check
   size_t l7_uses_ = 0;
+  size_t weakened_ = 0;  // DENY rules of which a part was HTTP alone
 };
 
 api::Condition MakeCondition(const api::AuthorizationPolicy& policy, bool accepted,
@@ -205,16 +218,24 @@ TranslatedPolicy TranslateAuthorization(const api::AuthorizationPolicy& policy,
   if (translator.l7().empty()) {
     return {std::move(out), MakeCondition(policy, true, "Accepted", "attached to ztunnel")};
   }
-  const std::string consequence =
-      spec.action() == Spec::ALLOW
-          ? "Within an ALLOW policy, rules matching HTTP attributes are omitted."
-          : "DENY policy with HTTP attributes is enforced without the HTTP rules.";
+  std::string consequence =
+      "DENY policy with HTTP attributes is enforced without the HTTP rules. This will be more "
+      "restrictive than requested.";
+  if (spec.action() == Spec::ALLOW) {
+    consequence =
+        "Within an ALLOW policy, rules matching HTTP attributes are omitted. This will be more "
+        "restrictive than requested.";
+  } else if (translator.weakened() != 0) {
+    consequence = fmt::format(
+        "In {} of {} DENY rules a part names HTTP attributes alone and denies nothing. This will "
+        "be LESS restrictive than requested.",
+        translator.weakened(), spec.rules_size());
+  }
   return {
       std::move(out),
       MakeCondition(policy, true, "UnsupportedValue",
                     fmt::format("ztunnel does not support HTTP attributes (found: {}). In ambient "
-                                "mode you must use a waypoint proxy to enforce HTTP rules. {} This "
-                                "will be more restrictive than requested.",
+                                "mode you must use a waypoint proxy to enforce HTTP rules. {}",
                                 fmt::join(translator.l7(), ", "), consequence))};
 }
 

@@ -1,5 +1,6 @@
 // AuthorizationPolicy -> istio.security.Authorization, with what the node proxy cannot enforce left
-// out by Istio's rules (never allowing more), and the condition that tells the user.
+// out by Istio's rules, and the condition that tells the user. ALLOW never allows more for it; a
+// DENY rule of which a part is HTTP alone denies nothing by that part, and the condition says so.
 #pragma once
 
 #include <optional>

@@ -127,8 +127,8 @@ struct mesh_local_end {
 };
 MESH_ABI_SIZE(struct mesh_local_end, 32);
 
-/* mesh_guard: connections from the daemon to its own pod, which must not be handed to the daemon
- * again. From the SYN to the first change of state. */
+/* mesh_guard: connections that go straight to the application: from the daemon to its own pod, and
+ * the node's health probes. From the SYN to the first change of state. */
 struct mesh_guard_key {
 	struct mesh_addr source;
 	struct mesh_addr destination;

@@ -52,14 +52,6 @@ static __always_inline bool is_guarded(const struct inbound *in)
 	return bpf_map_lookup_elem(&mesh_guard, &key);
 }
 
-static __always_inline bool is_probe(const struct mesh_addr *source)
-{
-	const struct mesh_config *c = config();
-
-	return c && !addr_is_any(source) &&
-	       (addr_equal(source, &c->probe_v4) || addr_equal(source, &c->probe_v6));
-}
-
 static __always_inline struct inbound_verdict inbound_decide(const struct inbound *in)
 {
 	struct inbound_verdict v = {.kind = INBOUND_LEAVE};
@@ -68,34 +60,29 @@ static __always_inline struct inbound_verdict inbound_decide(const struct inboun
 	if (addr_is_loopback(&in->destination))
 		return v;
 	pod = pod_enrolled(&in->destination);
-	if (!pod) {
-		/* The agent has put every address of the pod into mesh_pods, so this one is new. A
-		 * neighbour on the pod's link must not find a way around the policy there. */
-		if (!in->udp && addr_is_link_local(&in->destination))
-			return inbound_refuse(MESH_REASON_UNKNOWN_DESTINATION);
-		return v;
-	}
 	if (in->udp) {
-		if (in->destination_port == MESH_PORT_DNS)
+		if (pod && in->destination_port == MESH_PORT_DNS)
 			return inbound_refuse(MESH_REASON_ILLEGAL_PORT);
 		return v;
 	}
-	/* The pod speaking to itself. Neither can come from the wire: the kernel drops such
-	 * packets. */
+	/* The pod speaking to itself. From the wire the kernel drops such packets, or the answer
+	 * goes to the pod itself, so nobody completes a handshake this way. */
 	if (addr_is_loopback(&in->source) || addr_equal(&in->source, &in->destination))
 		return v;
+	/* The agent has put every address of the pod into mesh_pods before this program was
+	 * attached, so this one is new (or on lo). Nobody may find a way around the policy there:
+	 * it is refused until the agent has learned it. */
+	if (!pod)
+		return inbound_refuse(MESH_REASON_UNKNOWN_DESTINATION);
 	if (is_guarded(in)) {
-		count_capture(MESH_CAPTURE_GUARDED);
+		count_capture(is_probe_address(&in->source) ? MESH_CAPTURE_PROBE
+							    : MESH_CAPTURE_GUARDED);
 		return v;
 	}
 	if (in->destination_port == MESH_PORT_HBONE)
 		return v;
 	if (is_inner_port(in->destination_port))
 		return inbound_refuse(MESH_REASON_ILLEGAL_PORT);
-	if (is_probe(&in->source)) {
-		count_capture(MESH_CAPTURE_PROBE);
-		return v;
-	}
 	if (pod->flags & MESH_POD_BYPASS_INBOUND)
 		return v;
 	if (pod->flags & MESH_POD_STRICT)

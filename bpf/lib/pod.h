@@ -41,6 +41,16 @@ static __always_inline const struct mesh_config *config(void)
 	return bpf_map_lookup_elem(&mesh_config, &zero);
 }
 
+/* The source of the node's own health probes. Not a permission: anybody in the node's namespace may
+ * bind it. */
+static __always_inline bool is_probe_address(const struct mesh_addr *addr)
+{
+	const struct mesh_config *c = config();
+
+	return c && !addr_is_any(addr) &&
+	       (addr_equal(addr, &c->probe_v4) || addr_equal(addr, &c->probe_v6));
+}
+
 /* Whether the running task is the daemon. By cgroup, never by mark: a pod may set marks with the
  * capabilities that it has by default. */
 static __always_inline bool task_is_daemon(void)

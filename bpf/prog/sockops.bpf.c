@@ -89,16 +89,11 @@ static __always_inline struct mesh_guard_key guard_key(struct bpf_sock_ops *ops)
 	return key;
 }
 
-/* The daemon connects to its own pod. Other pods' policy is not skipped: their addresses belong to
- * other namespaces. */
-static __always_inline void guard_add(struct bpf_sock_ops *ops)
+static __always_inline void guard_add(struct bpf_sock_ops *ops, const struct mesh_guard_key *key)
 {
-	struct mesh_guard_key key = guard_key(ops);
 	__u8 one = 1;
 
-	if (!pod_owns(bpf_get_netns_cookie(ops), &key.destination))
-		return;
-	if (bpf_map_update_elem(&mesh_guard, &key, &one, BPF_ANY)) {
+	if (bpf_map_update_elem(&mesh_guard, key, &one, BPF_ANY)) {
 		count_refusal(MESH_REASON_LIMIT);
 		return;
 	}
@@ -114,6 +109,26 @@ static __always_inline void guard_end(struct bpf_sock_ops *ops)
 	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_STATE_CB_FLAG);
 }
 
+/* The daemon connects to its own pod. Other pods' policy is not skipped: their addresses belong to
+ * other namespaces. */
+static __always_inline void guard_daemon(struct bpf_sock_ops *ops)
+{
+	struct mesh_guard_key key = guard_key(ops);
+
+	if (pod_owns(bpf_get_netns_cookie(ops), &key.destination))
+		guard_add(ops, &key);
+}
+
+/* A health probe that mesh_probe4/6 gave its address. The pod lets this connection through, not
+ * whoever uses that address. */
+static __always_inline void guard_probe(struct bpf_sock_ops *ops)
+{
+	struct mesh_guard_key key = guard_key(ops);
+
+	if (is_probe_address(&key.source) && pod_enrolled(&key.destination))
+		guard_add(ops, &key);
+}
+
 /* On the daemon's cgroup only, so applications pay nothing and cannot pose as it. */
 SEC("sockops")
 int mesh_daemonops(struct bpf_sock_ops *ops)
@@ -126,12 +141,24 @@ int mesh_daemonops(struct bpf_sock_ops *ops)
 		learn_listener(ops);
 		break;
 	case BPF_SOCK_OPS_TCP_CONNECT_CB:
-		guard_add(ops);
+		guard_daemon(ops);
 		break;
 	case BPF_SOCK_OPS_STATE_CB:
 		guard_end(ops);
 		break;
 	}
+	return 1;
+}
+
+/* On the prober's cgroup. Fails closed: without the guard a probe is ordinary traffic under policy.
+ */
+SEC("sockops")
+int mesh_probeops(struct bpf_sock_ops *ops)
+{
+	if (ops->op == BPF_SOCK_OPS_TCP_CONNECT_CB)
+		guard_probe(ops);
+	else if (ops->op == BPF_SOCK_OPS_STATE_CB)
+		guard_end(ops);
 	return 1;
 }
 

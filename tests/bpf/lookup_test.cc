@@ -135,11 +135,16 @@ TEST_F(Lookup, AListenerThatEndsLeavesTheMapByItself) {
   EXPECT_EQ(Run({}), Answer::kRefused);
 }
 
-TEST_F(Lookup, OtherAddressesAreLeftButLinkLocalOnesAreNoWayAround) {
-  EXPECT_EQ(Run({.to = "10.244.1.3"}), Answer::kLeft);
+TEST_F(Lookup, AddressesThatTheAgentDoesNotKnowAreNoWayAround) {
+  for (const char* to : {"10.244.1.3", "fd00::33", "fe80::2"}) {
+    const char* from = to[0] == 'f' ? "fe80::1" : "10.244.1.9";
+    EXPECT_EQ(Run({.from = from, .to = to}), Answer::kRefused) << to;
+    EXPECT_EQ(Run({.from = from, .to = to, .protocol = IPPROTO_UDP}), Answer::kLeft) << to;
+    EXPECT_EQ(Run({.from = to, .to = to}), Answer::kLeft) << to << " to itself";
+  }
+  EXPECT_EQ(Refusals(MESH_REASON_UNKNOWN_DESTINATION), 3u);
   EXPECT_EQ(Run({.to = "127.0.0.1"}), Answer::kLeft);
   EXPECT_EQ(Run({.from = "::1", .to = "::1"}), Answer::kLeft);
-  EXPECT_EQ(Run({.from = "fe80::1", .to = "fe80::2"}), Answer::kRefused);
 }
 
 TEST_F(Lookup, ThePodItselfIsLeftAlone) {
@@ -163,23 +168,24 @@ TEST_F(Lookup, StrictRefusesPlainTextButNotProbesOrTheDaemon) {
   SetPod(MESH_POD_ENROLLED | MESH_POD_STRICT);
   EXPECT_EQ(Run({}), Answer::kRefused);
   EXPECT_EQ(Refusals(MESH_REASON_STRICT_PLAINTEXT), 1u);
-  EXPECT_EQ(Run({.from = "169.254.7.127"}), Answer::kLeft);
-  EXPECT_EQ(Run({.from = "fd16:9254:7127:1337:ffff:ffff:ffff:ffff", .to = kPod6}), Answer::kLeft);
-  const mesh_guard_key guard = {.source = AddrOf("10.244.1.9"),
-                                .destination = AddrOf(kPod4),
-                                .source_port = 40001,
-                                .destination_port = 8080,
-                                .reserved = 0};
-  Put(skeleton_->maps.mesh_guard, guard, uint8_t{1});
-  EXPECT_EQ(Run({.source_port = 40001}), Answer::kLeft);
-  EXPECT_EQ(Run({.source_port = 40002}), Answer::kRefused);
+  // The daemon's connections and the prober's are let through one by one, never by address.
+  for (const char* from : {"10.244.1.9", "169.254.7.127"}) {
+    const mesh_guard_key guard = {.source = AddrOf(from),
+                                  .destination = AddrOf(kPod4),
+                                  .source_port = 40001,
+                                  .destination_port = 8080,
+                                  .reserved = 0};
+    Put(skeleton_->maps.mesh_guard, guard, uint8_t{1});
+    EXPECT_EQ(Run({.from = from, .source_port = 40001}), Answer::kLeft) << from;
+    EXPECT_EQ(Run({.from = from, .source_port = 40002}), Answer::kRefused) << from;
+  }
 }
 
 TEST_F(Lookup, APodThatFacesTheOutsideIsLeftAlone) {
   SetPod(MESH_POD_ENROLLED | MESH_POD_BYPASS_INBOUND);
   EXPECT_EQ(Run({}), Answer::kLeft);
   SetPod(0);
-  EXPECT_EQ(Run({}), Answer::kLeft);
+  EXPECT_EQ(Run({}), Answer::kRefused);
 }
 
 }  // namespace

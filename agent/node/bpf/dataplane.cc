@@ -188,7 +188,7 @@ absl::Status Dataplane::Impl::AttachProber() {
   ASSIGN_OR_RETURN(const CgroupId id, IdIfPresent(options.prober_cgroup));
   if (id.id == 0) return absl::OkStatus();
   const auto& p = skeleton->progs;
-  RETURN_IF_ERROR(AttachTo(options.prober_cgroup, {p.mesh_probe4, p.mesh_probe6}));
+  RETURN_IF_ERROR(AttachTo(options.prober_cgroup, {p.mesh_probe4, p.mesh_probe6, p.mesh_probeops}));
   prober_cgroup_id = id.id;
   return absl::OkStatus();
 }
@@ -350,7 +350,7 @@ std::vector<ProgramInfo> Dataplane::Programs() const {
       attached = fmt::format("{} pods", AttachedUids().size());
     } else if (program == p.mesh_daemonops || program == p.mesh_sockopt) {
       attached = "cgroup " + impl_->options.ztunnel_cgroup;
-    } else if (program == p.mesh_probe4 || program == p.mesh_probe6) {
+    } else if (program == p.mesh_probe4 || program == p.mesh_probe6 || program == p.mesh_probeops) {
       attached = "cgroup " + impl_->options.prober_cgroup;
     }
     const char* type = libbpf_bpf_prog_type_str(static_cast<bpf_prog_type>(info.type));

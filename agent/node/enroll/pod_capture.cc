@@ -47,7 +47,6 @@ absl::Status ActivatePod(Dataplane& dataplane, CapturedPod& pod, const std::vect
   if (pod.netns != nullptr) {
     ASSIGN_OR_RETURN(const std::vector<IpAddress> found, AddressesOf(*pod.netns));
     addresses.insert(addresses.end(), found.begin(), found.end());
-    RETURN_IF_ERROR(dataplane.AttachLookup(*pod.netns, pod.uid));
   }
   std::ranges::sort(addresses);
   addresses.erase(std::ranges::unique(addresses).begin(), addresses.end());
@@ -60,14 +59,16 @@ absl::Status ActivatePod(Dataplane& dataplane, CapturedPod& pod, const std::vect
     }
   }
   pod.addresses = std::move(addresses);
+  // It refuses every address of the namespace that is not in the map, so it comes after them.
+  if (pod.netns != nullptr) RETURN_IF_ERROR(dataplane.AttachLookup(*pod.netns, pod.uid));
   return dataplane.SetNetns(pod.cookie, MESH_NETNS_CAPTURE | (flags.dns ? MESH_NETNS_DNS : 0));
 }
 
 absl::Status ReleasePod(Dataplane& dataplane, CapturedPod& pod) {
   absl::Status first = dataplane.EraseNetns(pod.cookie);
+  Keep(first, dataplane.DetachLookup(pod.uid));
   for (const IpAddress& ip : pod.addresses) Keep(first, dataplane.ErasePod(ip, pod.cookie));
   pod.addresses.clear();
-  Keep(first, dataplane.DetachLookup(pod.uid));
   if (pod.netns != nullptr) Keep(first, RemoveSourceRouting(*pod.netns));
   return first;
 }

@@ -24,6 +24,7 @@ constexpr Word kPrograms[] = {
     {"mesh_getpeer4", "getpeername() answers with the address that was asked for"},
     {"mesh_getpeer6", "the same for IPv6"},
     {"mesh_socket", "refuses multipath TCP to captured pods, whose programs fall back to TCP"},
+    {"mesh_probeops", "lets those health checks through, by connection"},
     {"mesh_probe4", "gives the node's health checks the address that pods know them by"},
     {"mesh_probe6", "the same for IPv6"},
     {"mesh_sockops", "files the original destination of each captured connection"},

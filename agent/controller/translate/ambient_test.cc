@@ -1,9 +1,9 @@
 // The recorded answers of the reference to our inputs (tests/data/ambient), resource by resource
 // and field by field.
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <google/protobuf/util/json_util.h>
 #include <google/protobuf/util/message_differencer.h>
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "ztunnel/base/async/timer_heap.h"
+#include "ztunnel/base/async/turn_queue.h"
 #include "ztunnel/base/log.h"
 #include "ztunnel/base/unique_fd.h"
 
@@ -26,16 +27,6 @@ int64_t MonotonicNs() {
   timespec t{};
   clock_gettime(CLOCK_MONOTONIC, &t);
   return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
-}
-
-template <typename T>
-void AddOnce(std::vector<T*>& list, T& item) {
-  if (std::find(list.begin(), list.end(), &item) == list.end()) list.push_back(&item);
-}
-
-template <typename T>
-void Forget(std::vector<T*>& list, T& item) {
-  std::replace(list.begin(), list.end(), &item, static_cast<T*>(nullptr));
 }
 
 }  // namespace
@@ -52,10 +43,8 @@ struct EventLoop::Impl {
   std::atomic<bool> has_posted = false;
 
   TimerHeap timers;
-  std::vector<Deferred*> deferred;
-  std::vector<Deferred*> deferred_running;
-  std::vector<Flusher*> flushers;
-  std::vector<Flusher*> flushers_running;
+  TurnQueue<Deferred> deferred;
+  TurnQueue<Flusher> flushers;
 
   std::array<epoll_event, kBatch> batch;
   int batch_size = 0;
@@ -111,21 +100,13 @@ struct EventLoop::Impl {
 
   void RunDeferred() {
     for (int round = 0; round < kFlushRounds && !deferred.empty(); ++round) {
-      deferred_running.swap(deferred);
-      for (size_t i = 0; i < deferred_running.size(); ++i) {
-        if (Deferred* d = std::exchange(deferred_running[i], nullptr)) d->RunDeferred();
-      }
-      deferred_running.clear();
+      deferred.RunRound([](Deferred& d) { d.RunDeferred(); });
     }
   }
 
   void RunFlushers() {
     for (int round = 0; round < kFlushRounds && !flushers.empty(); ++round) {
-      flushers_running.swap(flushers);
-      for (size_t i = 0; i < flushers_running.size(); ++i) {
-        if (Flusher* f = std::exchange(flushers_running[i], nullptr)) f->Flush();
-      }
-      flushers_running.clear();
+      flushers.RunRound([](Flusher& f) { f.Flush(); });
       RunDeferred();
     }
   }
@@ -220,19 +201,13 @@ EventLoop::TimerId EventLoop::After(absl::Duration delay, std::function<void()> 
 
 void EventLoop::CancelTimer(TimerId id) { impl_->timers.Cancel(id); }
 
-void EventLoop::Defer(Deferred& deferred) { AddOnce(impl_->deferred, deferred); }
+void EventLoop::Defer(Deferred& deferred) { impl_->deferred.Add(deferred); }
 
-void EventLoop::CancelDefer(Deferred& deferred) {
-  Forget(impl_->deferred, deferred);
-  Forget(impl_->deferred_running, deferred);
-}
+void EventLoop::CancelDefer(Deferred& deferred) { impl_->deferred.Cancel(deferred); }
 
-void EventLoop::RequestFlush(Flusher& flusher) { AddOnce(impl_->flushers, flusher); }
+void EventLoop::RequestFlush(Flusher& flusher) { impl_->flushers.Add(flusher); }
 
-void EventLoop::CancelFlush(Flusher& flusher) {
-  Forget(impl_->flushers, flusher);
-  Forget(impl_->flushers_running, flusher);
-}
+void EventLoop::CancelFlush(Flusher& flusher) { impl_->flushers.Cancel(flusher); }
 
 absl::Time EventLoop::Now() const { return absl::UnixEpoch() + absl::Nanoseconds(impl_->now_ns); }
 

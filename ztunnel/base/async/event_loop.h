@@ -22,8 +22,16 @@ class EventHandler {
   virtual void OnEvents(uint32_t epoll_events) = 0;
 };
 
+// Where a queue of the loop holds an object, so that it is found there at once.
+class QueuePlace {
+  template <typename T>
+  friend class TurnQueue;
+  uint64_t round_ = 0;  // 0: in no queue
+  size_t index_ = 0;
+};
+
 // Runs at the end of a turn in which it asked for it.
-class Flusher {
+class Flusher : public QueuePlace {
  public:
   virtual ~Flusher() = default;
   virtual void Flush() = 0;
@@ -31,7 +39,7 @@ class Flusher {
 
 // Runs once, soon, from the top of the stack: how a callback hands over to code that may destroy
 // the caller of that callback.
-class Deferred {
+class Deferred : public QueuePlace {
  public:
   virtual ~Deferred() = default;
   virtual void RunDeferred() = 0;

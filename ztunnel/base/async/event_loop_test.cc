@@ -77,6 +77,37 @@ struct CountingFlusher : Flusher {
   void Flush() override { ++flushes; }
 };
 
+struct Chain : Deferred {
+  std::function<void()> then;
+  int runs = 0;
+  void RunDeferred() override {
+    ++runs;
+    if (then) then();
+  }
+};
+
+TEST(EventLoop, DeferredOnesMayCancelAndDeferEachOther) {
+  EventLoop loop;
+  Chain first, second, third, again;
+  first.then = [&] {
+    loop.CancelDefer(second);  // its turn in this round does not come
+    loop.CancelDefer(second);
+    loop.Defer(third);  // waits already, in this round: runs once
+  };
+  again.then = [&] {
+    if (again.runs == 1) loop.Defer(again);  // in the next round
+    if (again.runs == 2) loop.Stop();
+  };
+  loop.Post([&] {
+    for (Chain* chain : {&first, &second, &third, &again}) loop.Defer(*chain);
+  });
+  loop.Run();
+  EXPECT_EQ(first.runs, 1);
+  EXPECT_EQ(second.runs, 0);
+  EXPECT_EQ(third.runs, 1);
+  EXPECT_EQ(again.runs, 2);
+}
+
 TEST(EventLoop, FlushesOnceATurn) {
   EventLoop loop;
   CountingFlusher flusher, cancelled;

@@ -112,7 +112,7 @@ TEST_F(Failure, AgentKilledDisturbsNothing) {
   Background load(
       mesh_->ExecWords("shop/client", {"bash", "-c",
                                        "for i in $(seq 60); do curl -sS -m 5 -o /dev/null "
-                                       "http://server/ || echo BAD; done; echo END"}));
+                                       "http://server/ && echo GOOD || echo BAD; done"}));
   ASSERT_EQ(::kill(old, SIGKILL), 0);
   ASSERT_TRUE(Eventually([&] {
     const int pid = mesh_->PidOf("agent-node-1");
@@ -122,6 +122,7 @@ TEST_F(Failure, AgentKilledDisturbsNothing) {
   ::usleep(1'500'000);
   const std::string out = load.Stop().out;
   EXPECT_EQ(out.find("BAD"), std::string::npos) << out;
+  EXPECT_NE(out.find("GOOD"), std::string::npos) << out;
   // It adopted what was pinned and enrols new pods again.
   const Outcome applied = mesh_->Apply(R"(
 apiVersion: v1

@@ -66,7 +66,7 @@ void WriteGateway(JsonWriter& json, const state::GatewayAddress& gateway) {
   json.EndObject();
 }
 
-void WriteStrings(JsonWriter& json, const std::vector<std::string>& values) {
+void WriteStrings(JsonWriter& json, const std::vector<state::Text>& values) {
   json.BeginArray();
   for (const auto& value : values) json.String(value);
   json.EndArray();
@@ -229,7 +229,7 @@ void WriteService(JsonWriter& json, const state::MeshState& mesh, const state::S
     json.BeginObject();
     json.Member("workloadUid", endpoint.workload->uid);
     json.Key("port");
-    WritePorts(json, endpoint.ports);
+    WritePorts(json, endpoint.ports());
     json.Member("status", HealthName(endpoint.workload->status));
     json.EndObject();
   }

@@ -110,7 +110,7 @@ class Lookup {
 
   std::optional<Resolution> FromService(const state::Service& service, const Candidate& candidate,
                                         bool wildcard) const {
-    Resolution out{.known = true, .cname = "", .addresses = {}, .domain = service.hostname};
+    Resolution out{.known = true, .cname = "", .addresses = {}, .domain = service.hostname.str()};
     if (candidate.stripped && !wildcard) out.cname = candidate.name;
     if (!service.vips.empty()) {
       for (const auto& vip : service.vips) {

@@ -94,10 +94,11 @@ base::Task<void> AskForNamedService(WorkerCore& core, const state::Workload& wor
   const auto* name = std::get_if<hbone::HostPort>(&authority);
   if (!core.demand || name == nullptr) co_return;
   for (const auto& [key, ports] : workload.services) {
-    const size_t slash = key.find('/');
-    if (std::string_view(key).substr(slash + 1) != name->host) continue;
-    if (core.state->FindByHostname({key.substr(0, slash), name->host}).index() != 0) continue;
-    co_await AskFor(core.loop, core.demand, key, core.config.workload_wait);
+    const size_t slash = key.view().find('/');
+    if (key.view().substr(slash + 1) != name->host) continue;
+    if (core.state->FindByHostname({key.view().substr(0, slash), name->host}).index() != 0)
+      continue;
+    co_await AskFor(core.loop, core.demand, key.str(), core.config.workload_wait);
   }
 }
 

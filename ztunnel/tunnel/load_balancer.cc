@@ -37,7 +37,7 @@ uint16_t PortIn(const state::PortMap& ports, uint16_t port) {
 
 // 0: this endpoint cannot serve the port.
 uint16_t TargetPort(const LoadBalanceInput& in, const state::Endpoint& endpoint) {
-  if (const uint16_t port = PortIn(endpoint.ports, in.port)) return port;
+  if (const uint16_t port = PortIn(endpoint.ports(), in.port)) return port;
   if (const uint16_t port = PortIn(in.service.ports, in.port)) return port;
   const auto& tunnel = endpoint.workload->application_tunnel;
   return tunnel && tunnel->port != 0 ? in.port : 0;

@@ -238,7 +238,7 @@ std::optional<IpAddress> AddressAmong(WorkerCore& core, const std::vector<IpAddr
 
 base::Task<absl::Status> ResolveNextHop(WorkerCore& core, Outbound& out) {
   const std::string host = out.route.hostname;
-  const std::string& uid = out.route.destination->uid;
+  const state::Text uid = out.route.destination->uid;
   out.route.next_hop.ip = out.route.target.ip = out.wanted.ip;  // what is logged when it fails
   if (core.hosts == nullptr) {
     co_return WithReason(Unavailable("{} is known by hostname only ({})", uid, host),

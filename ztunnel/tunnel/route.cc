@@ -18,7 +18,7 @@ std::vector<identity::Identity> Accepted(const state::Service* service,
                                          const state::Workload& workload) {
   std::vector<identity::Identity> accepted;
   if (service != nullptr) {
-    for (const std::string& name : service->subject_alt_names) {
+    for (const state::Text& name : service->subject_alt_names) {
       if (auto id = identity::Identity::Parse(name); id.ok()) accepted.push_back(*std::move(id));
     }
   }
@@ -26,16 +26,17 @@ std::vector<identity::Identity> Accepted(const state::Service* service,
   return accepted;
 }
 
-std::optional<GatewayAddress> WaypointOf(const state::Service& service, absl::BitGenRef random) {
+const GatewayAddress* WaypointOf(const state::Service& service, absl::BitGenRef random) {
   uint64_t total = 0;
   for (const auto& weighted : service.weighted_waypoints) total += weighted.weight;
-  if (total == 0) return service.waypoint;
+  const GatewayAddress* single = service.waypoint ? &*service.waypoint : nullptr;
+  if (total == 0) return single;
   uint64_t at = absl::Uniform<uint64_t>(random, 0, total);
   for (const auto& weighted : service.weighted_waypoints) {
-    if (at < weighted.weight) return weighted.gateway;
+    if (at < weighted.weight) return &weighted.gateway;
     at -= weighted.weight;
   }
-  return service.waypoint;
+  return single;
 }
 
 absl::Status NoWaypoint(const GatewayAddress& gateway, std::string_view why) {
@@ -96,7 +97,7 @@ absl::StatusOr<Route> ToNetwork(const RouteInput& in, const state::WorkloadRef& 
   const GatewayAddress& gateway = *workload->network_gateway;
   Route route;
   route.kind = Route::Kind::kHbone;
-  for (const std::string& name : backend->subject_alt_names) {
+  for (const state::Text& name : backend->subject_alt_names) {
     if (auto id = identity::Identity::Parse(name); id.ok())
       route.inner_accepted.push_back(*std::move(id));
   }
@@ -178,8 +179,8 @@ Route Passthrough(const RouteInput& in, state::ServiceRef service) {
 
 absl::StatusOr<Route> ToService(const RouteInput& in, const state::ServiceRef& service,
                                 absl::BitGenRef random) {
-  const std::optional<GatewayAddress> waypoint = WaypointOf(*service, random);
-  if (waypoint && !IsGateway(in.source, *waypoint))
+  const GatewayAddress* waypoint = WaypointOf(*service, random);
+  if (waypoint != nullptr && !IsGateway(in.source, *waypoint))
     return ToWaypoint(in, *waypoint, service, random);
   if (service->lb_mode == state::LbMode::kPassthrough) return Passthrough(in, service);
   const LoadBalanceInput balance{in.state,  *service,          in.destination.port,

@@ -14,10 +14,10 @@ state::ServiceRef GuessService(const state::MeshState& state, const state::Workl
                                uint16_t port, std::string_view hostname) {
   state::ServiceRef guess;
   for (const auto& [key, ports] : destination.services) {
-    const size_t slash = key.find('/');
-    if (slash == std::string::npos) continue;
-    const std::string_view ns = std::string_view(key).substr(0, slash);
-    const std::string_view host = std::string_view(key).substr(slash + 1);
+    const size_t slash = key.view().find('/');
+    if (slash == std::string_view::npos) continue;
+    const std::string_view ns = key.view().substr(0, slash);
+    const std::string_view host = key.view().substr(slash + 1);
     if (!hostname.empty() && host == hostname) return state.FindService(ns, host);
     if (guess) continue;
     for (const auto& [service_port, target_port] : ports) {

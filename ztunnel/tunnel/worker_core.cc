@@ -17,7 +17,7 @@ WorkerCore::~WorkerCore() {
 }
 
 PodRef WorkerCore::FindLocalPod(const state::Workload& workload) const {
-  const auto it = by_workload.find(workload.uid);
+  const auto it = by_workload.find(workload.uid.view());
   if (it == by_workload.end() || it->second->service_account != workload.service_account)
     return nullptr;
   // A pod of the same name may run elsewhere already while the old one is being taken down here.

@@ -39,19 +39,21 @@ absl::StatusOr<PortMap> DecodePorts(std::string_view field,
   return out;
 }
 
-absl::StatusOr<GatewayAddress> DecodeGateway(std::string_view field, const pb::GatewayAddress& in) {
+absl::StatusOr<GatewayAddress> DecodeGateway(std::string_view field, const pb::GatewayAddress& in,
+                                             TextPool& pool) {
   GatewayAddress out;
   switch (in.destination_case()) {
     case pb::GatewayAddress::kHostname:
       if (in.hostname().namespace_().empty() || in.hostname().hostname().empty()) {
         return Invalid("{}.hostname lacks its namespace or name", field);
       }
-      out.destination = NamespacedHostname{in.hostname().namespace_(), in.hostname().hostname()};
+      out.destination = NamespacedHostname{pool.Intern(in.hostname().namespace_()),
+                                           pool.Intern(in.hostname().hostname())};
       break;
     case pb::GatewayAddress::kAddress: {
       ASSIGN_OR_RETURN(const IpAddress ip,
                        DecodeIp(fmt::format("{}.address", field), in.address().address()));
-      out.destination = NetworkAddress{in.address().network(), ip};
+      out.destination = NetworkAddress{pool.Intern(in.address().network()), ip};
       break;
     }
     case pb::GatewayAddress::DESTINATION_NOT_SET:
@@ -62,7 +64,7 @@ absl::StatusOr<GatewayAddress> DecodeGateway(std::string_view field, const pb::G
   return out;
 }
 
-absl::Status DecodeTunnel(const pb::Workload& in, Workload& out) {
+absl::Status DecodeTunnel(const pb::Workload& in, TextPool& pool, Workload& out) {
   switch (in.tunnel_protocol()) {
     case pb::NONE:
       out.protocol = Protocol::kTcp;
@@ -76,10 +78,11 @@ absl::Status DecodeTunnel(const pb::Workload& in, Workload& out) {
       return UnknownEnum("tunnel_protocol", in.tunnel_protocol());
   }
   if (in.has_waypoint()) {
-    ASSIGN_OR_RETURN(out.waypoint, DecodeGateway("waypoint", in.waypoint()));
+    ASSIGN_OR_RETURN(out.waypoint, DecodeGateway("waypoint", in.waypoint(), pool));
   }
   if (in.has_network_gateway()) {
-    ASSIGN_OR_RETURN(out.network_gateway, DecodeGateway("network_gateway", in.network_gateway()));
+    ASSIGN_OR_RETURN(out.network_gateway,
+                     DecodeGateway("network_gateway", in.network_gateway(), pool));
   }
   if (!in.has_application_tunnel()) return absl::OkStatus();
   const auto protocol = in.application_tunnel().protocol();
@@ -120,13 +123,13 @@ absl::Status DecodeEnums(const pb::Workload& in, Workload& out) {
   return absl::OkStatus();
 }
 
-absl::Status DecodeServices(const pb::Workload& in, Workload& out) {
+absl::Status DecodeServices(const pb::Workload& in, TextPool& pool, Workload& out) {
   for (const auto& [key, list] : in.services()) {
     const size_t slash = key.find('/');
     if (slash == 0 || slash == std::string::npos || slash + 1 == key.size()) {
       return Invalid("services key {} is not namespace/hostname", Quoted(key));
     }
-    ASSIGN_OR_RETURN(out.services[key],
+    ASSIGN_OR_RETURN(out.services[pool.Intern(key)],
                      DecodePorts(fmt::format("services[{}].ports", key), list.ports()));
   }
   return absl::OkStatus();
@@ -179,26 +182,27 @@ absl::Status DecodeLoadBalancing(const pb::LoadBalancing& in, Service& out) {
   return absl::OkStatus();
 }
 
-absl::Status DecodeVip(const pb::NetworkAddress& in, Service& out) {
+absl::Status DecodeVip(const pb::NetworkAddress& in, TextPool& pool, Service& out) {
   ASSIGN_OR_RETURN(const IpAddress ip, DecodeIp("addresses.address", in.address()));
   const uint32_t bits = ip.IsV4() ? 32 : 128;
   if (!in.has_length() || in.length() == bits) {
-    out.vips.push_back({in.network(), ip});
+    out.vips.push_back({pool.Intern(in.network()), ip});
     return absl::OkStatus();
   }
   if (in.length() > bits) return Invalid("addresses.length {} is over {}", in.length(), bits);
-  out.cidr_vips.push_back({in.network(), IpPrefix{ip, static_cast<uint8_t>(in.length())}});
+  out.cidr_vips.push_back(
+      {pool.Intern(in.network()), IpPrefix{ip, static_cast<uint8_t>(in.length())}});
   return absl::OkStatus();
 }
 
-absl::Status DecodeWaypoints(const pb::Service& in, Service& out) {
+absl::Status DecodeWaypoints(const pb::Service& in, TextPool& pool, Service& out) {
   if (in.has_waypoint()) {
-    ASSIGN_OR_RETURN(out.waypoint, DecodeGateway("waypoint", in.waypoint()));
+    ASSIGN_OR_RETURN(out.waypoint, DecodeGateway("waypoint", in.waypoint(), pool));
   }
   for (const pb::WeightedWaypoint& weighted : in.weighted_waypoints()) {
     WeightedGateway gateway;
     ASSIGN_OR_RETURN(gateway.gateway,
-                     DecodeGateway("weighted_waypoints.destination", weighted.destination()));
+                     DecodeGateway("weighted_waypoints.destination", weighted.destination(), pool));
     gateway.weight = weighted.weight();
     out.weighted_waypoints.push_back(std::move(gateway));
   }
@@ -220,42 +224,45 @@ absl::StatusOr<IpFamilies> DecodeFamilies(pb::IPFamilies in) {
   }
 }
 
-std::string OrElse(const std::string& value, const char* otherwise) {
+std::string_view OrElse(std::string_view value, std::string_view otherwise) {
   return value.empty() ? otherwise : value;
 }
 
 }  // namespace
 
-absl::StatusOr<Workload> DecodeWorkload(const pb::Workload& in) {
+absl::StatusOr<Workload> DecodeWorkload(const pb::Workload& in, TextPool& pool) {
   if (in.uid().empty()) return Invalid("uid is empty");
   Workload out;
   out.uid = in.uid();
-  out.name = in.name();
-  out.ns = in.namespace_();
+  out.name = TextTail(out.uid, in.name());
+  out.ns = pool.Intern(in.namespace_());
   for (const std::string& bytes : in.addresses()) {
     ASSIGN_OR_RETURN(out.addresses.emplace_back(), DecodeIp("addresses", bytes));
   }
-  out.hostname = in.hostname();
-  out.network = in.network();
-  out.trust_domain = OrElse(in.trust_domain(), "cluster.local");
-  out.service_account = OrElse(in.service_account(), "default");
-  RETURN_IF_ERROR(DecodeTunnel(in, out));
-  out.node = in.node();
-  out.canonical_name = in.canonical_name();
-  out.canonical_revision = in.canonical_revision();
-  out.workload_name = in.workload_name();
+  out.hostname = pool.Intern(in.hostname());
+  out.network = pool.Intern(in.network());
+  out.trust_domain = pool.Intern(OrElse(in.trust_domain(), "cluster.local"));
+  out.service_account = pool.Intern(OrElse(in.service_account(), "default"));
+  RETURN_IF_ERROR(DecodeTunnel(in, pool, out));
+  out.node = pool.Intern(in.node());
+  out.canonical_name = pool.Intern(in.canonical_name());
+  out.canonical_revision = pool.Intern(in.canonical_revision());
+  out.workload_name = pool.Intern(in.workload_name());
   out.native_tunnel = in.native_tunnel();
   RETURN_IF_ERROR(DecodeEnums(in, out));
-  RETURN_IF_ERROR(DecodeServices(in, out));
-  out.authorization_policies.assign(in.authorization_policies().begin(),
-                                    in.authorization_policies().end());
-  out.cluster_id = OrElse(in.cluster_id(), "Kubernetes");
-  out.locality = {in.locality().region(), in.locality().zone(), in.locality().subzone()};
+  RETURN_IF_ERROR(DecodeServices(in, pool, out));
+  out.authorization_policies.reserve(in.authorization_policies_size());
+  for (const std::string& key : in.authorization_policies()) {
+    out.authorization_policies.push_back(pool.Intern(key));
+  }
+  out.cluster_id = pool.Intern(OrElse(in.cluster_id(), "Kubernetes"));
+  out.locality = {pool.Intern(in.locality().region()), pool.Intern(in.locality().zone()),
+                  pool.Intern(in.locality().subzone())};
   out.capacity = in.has_capacity() ? in.capacity().value() : 1;
   return out;
 }
 
-absl::StatusOr<Service> DecodeService(const pb::Service& in) {
+absl::StatusOr<Service> DecodeService(const pb::Service& in, TextPool& pool) {
   if (in.namespace_().empty()) return Invalid("namespace is empty");
   // The resource is known as namespace/hostname, and the first '/' parts them.
   if (in.namespace_().find('/') != std::string::npos) {
@@ -263,13 +270,16 @@ absl::StatusOr<Service> DecodeService(const pb::Service& in) {
   }
   if (in.hostname().empty()) return Invalid("hostname is empty");
   Service out;
-  out.name = in.name();
-  out.ns = in.namespace_();
-  out.hostname = in.hostname();
-  for (const pb::NetworkAddress& address : in.addresses()) RETURN_IF_ERROR(DecodeVip(address, out));
+  out.name = pool.Intern(in.name());
+  out.ns = pool.Intern(in.namespace_());
+  out.hostname = pool.Intern(in.hostname());
+  for (const pb::NetworkAddress& address : in.addresses())
+    RETURN_IF_ERROR(DecodeVip(address, pool, out));
   ASSIGN_OR_RETURN(out.ports, DecodePorts("ports", in.ports()));
-  out.subject_alt_names.assign(in.subject_alt_names().begin(), in.subject_alt_names().end());
-  RETURN_IF_ERROR(DecodeWaypoints(in, out));
+  for (const std::string& name : in.subject_alt_names()) {
+    out.subject_alt_names.push_back(pool.Intern(name));
+  }
+  RETURN_IF_ERROR(DecodeWaypoints(in, pool, out));
   if (in.has_load_balancing()) RETURN_IF_ERROR(DecodeLoadBalancing(in.load_balancing(), out));
   ASSIGN_OR_RETURN(out.ip_families, DecodeFamilies(in.ip_families()));
   out.canonical = in.canonical();

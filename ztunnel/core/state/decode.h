@@ -14,7 +14,8 @@ class Workload;
 
 namespace mesh::state {
 
-absl::StatusOr<Workload> DecodeWorkload(const istio::workload::Workload& in);
-absl::StatusOr<Service> DecodeService(const istio::workload::Service& in);
+// What many resources have in common is taken from `pool`.
+absl::StatusOr<Workload> DecodeWorkload(const istio::workload::Workload& in, TextPool& pool);
+absl::StatusOr<Service> DecodeService(const istio::workload::Service& in, TextPool& pool);
 
 }  // namespace mesh::state

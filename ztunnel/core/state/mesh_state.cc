@@ -66,8 +66,8 @@ WorkloadRef MeshState::FindWorkloadByUid(std::string_view uid) const {
 }
 
 WorkloadRef MeshState::FindWorkload(std::string_view network, const IpAddress& ip) const {
-  const WorkloadGroupRef* found = impl_->by_address.Find(AddressKey{network, ip});
-  return found ? (*found)->items.front() : nullptr;
+  const AddressSlot* found = impl_->by_address.Find(AddressKey{network, ip});
+  return found ? found->first : nullptr;
 }
 
 std::string PodUid(std::string_view cluster_id, std::string_view ns, std::string_view name) {
@@ -101,8 +101,8 @@ ServiceRef MeshState::FindServiceByHostname(std::string_view hostname, std::stri
 
 MeshState::AddressHit MeshState::FindByHostname(const NamespacedHostname& name) const {
   if (ServiceRef service = FindService(name.ns, name.hostname)) return service;
-  const WorkloadGroupRef* group = impl_->by_workload_host.Find(PairKey{name.ns, name.hostname});
-  if (group != nullptr) return (*group)->items.front();
+  const WorkloadSlot* slot = impl_->by_workload_host.Find(PairKey{name.ns, name.hostname});
+  if (slot != nullptr) return slot->first;
   return {};
 }
 
@@ -135,7 +135,7 @@ std::vector<authz::PolicyRef> MeshState::PoliciesFor(const Workload& workload) c
   if (const PolicyGroupRef* global = impl_->policies_of.Find(std::string_view())) {
     out.insert(out.end(), (*global)->items.begin(), (*global)->items.end());
   }
-  for (const std::string& key : workload.authorization_policies) {
+  for (const Text& key : workload.authorization_policies) {
     const PolicyEntryRef* entry = impl_->policies.Find(std::string_view(key));
     if (entry == nullptr) continue;
     if (std::find(out.begin(), out.end(), (*entry)->policy) == out.end()) {
@@ -178,7 +178,8 @@ std::vector<std::pair<std::string, std::vector<Endpoint>>> MeshState::StagedEndp
   std::vector<std::pair<std::string, std::vector<Endpoint>>> out;
   impl_->services.ForEach([&](const ServiceEntryRef& e) {
     if (e->service) return;
-    auto& [key, endpoints] = out.emplace_back(e->ns + "/" + e->hostname, e->endpoints);
+    auto& [key, endpoints] =
+        out.emplace_back(fmt::format("{}/{}", e->ns, e->hostname), e->endpoints);
     endpoints.insert(endpoints.end(), e->held_back.begin(), e->held_back.end());
   });
   std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.first < b.first; });

@@ -14,7 +14,7 @@ namespace {
 // Higher wins an address that several workloads claim. Among equals the one that came last does: an
 // address in new hands is learned of before its old holder goes.
 int Rank(const Workload& w) {
-  const bool pod = w.uid.find("//Pod/") != std::string::npos;
+  const bool pod = w.uid.view().find("//Pod/") != std::string::npos;
   const bool hbone = w.protocol == Protocol::kHbone;
   return (pod ? 4 : 0) + (hbone ? 2 : 0) + (w.status == Health::kHealthy ? 1 : 0);
 }
@@ -25,15 +25,52 @@ std::pair<std::string_view, std::string_view> SplitKey(std::string_view key) {
   return {key.substr(0, slash), key.substr(slash + 1)};
 }
 
-template <typename T, typename Key>
-void AddWorkload(T& table, const Key& key, const WorkloadRef& w, const IpAddress& ip = {}) {
-  auto group = std::make_shared<WorkloadGroup>();
-  if (const WorkloadGroupRef* old = table.Find(key)) *group = **old;
-  group->ip = ip;
-  const auto at = std::find_if(group->items.begin(), group->items.end(),
-                               [&](const WorkloadRef& o) { return Rank(*w) >= Rank(*o); });
-  group->items.insert(at, w);
-  table.Put(key, WorkloadGroupRef(std::move(group)));
+void SetKey(WorkloadSlot&, const PairKey&) {}
+void SetKey(AddressSlot& slot, const AddressKey& key) {
+  const auto& all = slot.first->addresses;
+  slot.index = static_cast<uint32_t>(std::find(all.begin(), all.end(), key.ip) - all.begin());
+}
+
+// The slot under `key` with `w` in its place by rank, of what is equal the last.
+template <typename Slot, typename T, typename Key>
+void AddWorkload(T& table, const Key& key, const WorkloadRef& w) {
+  const Slot* old = table.Find(key);
+  Slot slot;
+  if (old == nullptr) {
+    slot.first = w;
+  } else {
+    std::vector<WorkloadRef> all{old->first};
+    if (old->others) all.insert(all.end(), old->others->begin(), old->others->end());
+    all.insert(std::find_if(all.begin(), all.end(),
+                            [&](const WorkloadRef& o) { return Rank(*w) >= Rank(*o); }),
+               w);
+    slot.first = all.front();
+    all.erase(all.begin());
+    slot.others = std::move(all);
+  }
+  SetKey(slot, key);
+  table.Put(key, std::move(slot));
+}
+
+template <typename Slot, typename T, typename Key>
+void RemoveWorkloadFrom(T& table, const Key& key, const WorkloadRef& w) {
+  const Slot* old = table.Find(key);
+  if (old == nullptr) return;
+  Slot slot = *old;
+  std::vector<WorkloadRef> others;
+  if (slot.others) others = *slot.others;
+  if (slot.first != w) {
+    std::erase(others, w);
+  } else if (others.empty()) {
+    table.Erase(key);
+    return;
+  } else {
+    slot.first = others.front();
+    others.erase(others.begin());
+  }
+  slot.others = others.empty() ? Boxed<std::vector<WorkloadRef>>() : std::move(others);
+  SetKey(slot, key);
+  table.Put(key, std::move(slot));
 }
 
 // Takes `item` out of the group under `key`, and the group when nothing is left.
@@ -51,7 +88,7 @@ void RemoveItem(T& table, const Key& key, const Item& item) {
 }
 
 template <typename T, typename Key>
-void AddService(T& table, const Key& key, const ServiceRef& s, const std::string& network = "",
+void AddService(T& table, const Key& key, const ServiceRef& s, const Text& network = {},
                 const IpPrefix& prefix = {}) {
   auto group = std::make_shared<ServiceGroup>();
   if (const ServiceGroupRef* old = table.Find(key)) *group = **old;
@@ -73,7 +110,7 @@ IpPrefix Normalized(const IpPrefix& prefix) {
   return {IpAddress::FromBytes16(bytes), prefix.length};
 }
 
-absl::Status CheckName(const std::string& resource_name, const std::string& key) {
+absl::Status CheckName(std::string_view resource_name, std::string_view key) {
   if (resource_name.empty() || resource_name == key) return absl::OkStatus();
   return Invalid("resource {} holds {}", resource_name, key);
 }
@@ -83,7 +120,7 @@ absl::Status CheckName(const std::string& resource_name, const std::string& key)
 class StateStore::Impl {
  public:
   absl::Status UpsertWorkload(const std::string& name, const istio::workload::Workload& in) {
-    ASSIGN_OR_RETURN(Workload workload, DecodeWorkload(in));
+    ASSIGN_OR_RETURN(Workload workload, DecodeWorkload(in, pool_));
     RETURN_IF_ERROR(CheckName(name, workload.uid));
     RemoveWorkload(workload.uid);
     InsertWorkload(std::make_shared<const Workload>(std::move(workload)));
@@ -91,7 +128,7 @@ class StateStore::Impl {
   }
 
   absl::Status UpsertService(const std::string& name, const istio::workload::Service& in) {
-    ASSIGN_OR_RETURN(Service service, DecodeService(in));
+    ASSIGN_OR_RETURN(Service service, DecodeService(in, pool_));
     RETURN_IF_ERROR(CheckName(name, service.Key()));
     RemoveService(service.ns, service.hostname);
     InsertService(std::make_shared<const Service>(std::move(service)));
@@ -153,13 +190,15 @@ class StateStore::Impl {
     tables_.workloads.Put(std::string_view(w->uid), w);
     if (!w->host_network) {
       for (const IpAddress& ip : w->addresses) {
-        AddWorkload(tables_.by_address, AddressKey{w->network, ip}, w, ip);
+        AddWorkload<AddressSlot>(tables_.by_address, AddressKey{w->network, ip}, w);
       }
     }
-    if (!w->hostname.empty()) AddWorkload(tables_.by_workload_host, PairKey{w->ns, w->hostname}, w);
+    if (!w->hostname.empty()) {
+      AddWorkload<WorkloadSlot>(tables_.by_workload_host, PairKey{w->ns, w->hostname}, w);
+    }
     for (const auto& [key, ports] : w->services) {
       ServiceEntry& entry = OwnEntry(key);
-      (IsHeldBack(entry, *w) ? entry.held_back : entry.endpoints).push_back({w, ports});
+      (IsHeldBack(entry, *w) ? entry.held_back : entry.endpoints).push_back({w, &ports});
     }
   }
 
@@ -171,10 +210,10 @@ class StateStore::Impl {
     tables_.workloads.Erase(uid);
     if (!w->host_network) {
       for (const IpAddress& ip : w->addresses) {
-        RemoveItem<WorkloadGroup>(tables_.by_address, AddressKey{w->network, ip}, w);
+        RemoveWorkloadFrom<AddressSlot>(tables_.by_address, AddressKey{w->network, ip}, w);
       }
     }
-    RemoveItem<WorkloadGroup>(tables_.by_workload_host, PairKey{w->ns, w->hostname}, w);
+    RemoveWorkloadFrom<WorkloadSlot>(tables_.by_workload_host, PairKey{w->ns, w->hostname}, w);
     for (const auto& [key, ports] : w->services) {
       ServiceEntry& entry = OwnEntry(key);
       const auto is_it = [&](const Endpoint& e) { return e.workload == w; };
@@ -245,8 +284,8 @@ class StateStore::Impl {
     if (found != nullptr && (*found)->edit == edit_) return **found;
     auto entry = found ? std::make_shared<ServiceEntry>(**found) : std::make_shared<ServiceEntry>();
     entry->edit = edit_;
-    entry->ns = ns;
-    entry->hostname = hostname;
+    entry->ns = pool_.Intern(ns);
+    entry->hostname = pool_.Intern(hostname);
     touched_.insert(entry);
     tables_.services.Put(pair, entry);
     return *entry;
@@ -254,7 +293,7 @@ class StateStore::Impl {
 
   void EraseIfEmpty(const ServiceEntry& entry) {
     if (entry.service || !entry.endpoints.empty() || !entry.held_back.empty()) return;
-    const std::string ns = entry.ns, hostname = entry.hostname;  // `entry` may die with its place
+    const Text ns = entry.ns, hostname = entry.hostname;  // `entry` may die with its place
     tables_.services.Erase(PairKey{ns, hostname});
   }
 
@@ -265,6 +304,8 @@ class StateStore::Impl {
     for (const ServiceEntryRef& entry : touched_) {
       std::sort(entry->endpoints.begin(), entry->endpoints.end(), by_uid);
       std::sort(entry->held_back.begin(), entry->held_back.end(), by_uid);
+      entry->endpoints.shrink_to_fit();
+      entry->held_back.shrink_to_fit();
     }
     touched_.clear();
   }
@@ -298,6 +339,7 @@ class StateStore::Impl {
                                  : tables_.v6_lengths[prefix.length];
   }
 
+  TextPool pool_;
   MeshState::Impl tables_;
   MeshStateRef published_;
   bool changed_ = true;

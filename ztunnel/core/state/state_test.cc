@@ -58,7 +58,7 @@ class State : public ::testing::Test {
     std::vector<std::string> out;
     const ServiceRef service = state->FindService(ns, host);
     if (!service) return {"no such service"};
-    for (const Endpoint& e : state->Endpoints(*service)) out.push_back(e.workload->name);
+    for (const Endpoint& e : state->Endpoints(*service)) out.emplace_back(e.workload->name);
     return out;
   }
   using Names = std::vector<std::string>;
@@ -107,7 +107,8 @@ TEST_F(State, EndpointMayArriveBeforeItsService) {
   state = store_.Publish();
   EXPECT_TRUE(state->StagedEndpoints().empty());
   EXPECT_EQ(EndpointsOf(state, "shop", "web.shop"), Names{"a"});
-  EXPECT_EQ(state->Endpoints(*state->FindService("shop", "web.shop"))[0].ports.at(80), 8080);
+  EXPECT_EQ(state->Endpoints(*state->FindService("shop", "web.shop"))[0].ports().find(80)->second,
+            8080);
   store_.RemoveAddress("shop/web.shop");
   state = store_.Publish();
   EXPECT_EQ(state->StagedEndpoints().size(), 1u);

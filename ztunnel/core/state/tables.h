@@ -38,16 +38,19 @@ inline uint64_t HashKey(const PrefixKey& key) {
   return absl::HashOf(key.network, key.prefix.address, key.prefix.length);
 }
 
-// Workloads that share one address or hostname: the preferred one first.
-struct WorkloadGroup {
-  IpAddress ip;  // only where the key is an address
-  std::vector<WorkloadRef> items;
+// The workloads that have one hostname: nearly always one.
+struct WorkloadSlot {
+  WorkloadRef first;  // the preferred one
+  Boxed<std::vector<WorkloadRef>> others;
 };
-using WorkloadGroupRef = std::shared_ptr<const WorkloadGroup>;
+// The same for an address. Which of the first one's addresses it is, is kept: the key.
+struct AddressSlot : WorkloadSlot {
+  uint32_t index = 0;
+};
 
 // Services that share one VIP, prefix or hostname, ordered by key.
 struct ServiceGroup {
-  std::string network;  // only where the key is an address
+  Text network;  // only where the key is an address
   IpPrefix prefix;
   std::vector<ServiceRef> items;
 };
@@ -56,7 +59,7 @@ using ServiceGroupRef = std::shared_ptr<const ServiceGroup>;
 // A service and its endpoints; `service` is null while only endpoints have arrived.
 struct ServiceEntry {
   uint64_t edit = 0;
-  std::string ns, hostname;
+  Text ns, hostname;
   ServiceRef service;
   std::vector<Endpoint> endpoints;  // by uid once published
   std::vector<Endpoint> held_back;  // unhealthy, and the service takes only healthy ones
@@ -86,12 +89,10 @@ template <typename V, typename Key, Key (*KeyOf)(const V&)>
 using Table = PersistentMap<V, KeyedBy<V, Key, KeyOf>>;
 
 inline std::string_view UidOf(const WorkloadRef& w) { return w->uid; }
-inline AddressKey AddressOf(const WorkloadGroupRef& g) {
-  return {g->items.front()->network, g->ip};
+inline AddressKey AddressOf(const AddressSlot& s) {
+  return {s.first->network, s.first->addresses[s.index]};
 }
-inline PairKey WorkloadHostOf(const WorkloadGroupRef& g) {
-  return {g->items.front()->ns, g->items.front()->hostname};
-}
+inline PairKey WorkloadHostOf(const WorkloadSlot& s) { return {s.first->ns, s.first->hostname}; }
 inline PairKey ServiceOf(const ServiceEntryRef& e) { return {e->ns, e->hostname}; }
 inline AddressKey VipOf(const ServiceGroupRef& g) { return {g->network, g->prefix.address}; }
 inline PrefixKey CidrOf(const ServiceGroupRef& g) { return {g->network, g->prefix}; }
@@ -101,8 +102,8 @@ inline std::string_view NamespaceOf(const PolicyGroupRef& g) { return g->ns; }
 
 struct MeshState::Impl {
   Table<WorkloadRef, std::string_view, UidOf> workloads;
-  Table<WorkloadGroupRef, AddressKey, AddressOf> by_address;
-  Table<WorkloadGroupRef, PairKey, WorkloadHostOf> by_workload_host;
+  Table<AddressSlot, AddressKey, AddressOf> by_address;
+  Table<WorkloadSlot, PairKey, WorkloadHostOf> by_workload_host;
   Table<ServiceEntryRef, PairKey, ServiceOf> services;
   Table<ServiceGroupRef, AddressKey, VipOf> by_vip;
   Table<ServiceGroupRef, PrefixKey, CidrOf> by_cidr;

@@ -1,8 +1,9 @@
 // What a node proxy knows of workloads and services: plain values, decoded and checked once.
 #pragma once
 
+#include <absl/container/inlined_vector.h>
+
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,28 +12,30 @@
 
 #include "ztunnel/base/ip.h"
 #include "ztunnel/core/identity/identity.h"
+#include "ztunnel/core/state/small.h"
+#include "ztunnel/core/state/text.h"
 
 namespace mesh::state {
 
-enum class Protocol { kTcp, kHbone };
-enum class Health { kHealthy, kUnhealthy };
-enum class Scope { kRegion, kZone, kSubzone, kNode, kCluster, kNetwork };
-enum class LbMode { kStandard, kStrict, kFailover, kPassthrough };
-enum class IpFamilies { kAutomatic, kV4Only, kV6Only, kDual };
-enum class WorkloadType { kDeployment, kCronJob, kPod, kJob };
+enum class Protocol : uint8_t { kTcp, kHbone };
+enum class Health : uint8_t { kHealthy, kUnhealthy };
+enum class Scope : uint8_t { kRegion, kZone, kSubzone, kNode, kCluster, kNetwork };
+enum class LbMode : uint8_t { kStandard, kStrict, kFailover, kPassthrough };
+enum class IpFamilies : uint8_t { kAutomatic, kV4Only, kV6Only, kDual };
+enum class WorkloadType : uint8_t { kDeployment, kCronJob, kPod, kJob };
 
 struct NetworkAddress {
-  std::string network;
+  Text network;
   IpAddress ip;
   auto operator<=>(const NetworkAddress&) const = default;
-  std::string ToString() const { return network + "/" + ip.ToString(); }
+  std::string ToString() const { return fmt::format("{}/{}", network, ip.ToString()); }
 };
 
 struct NamespacedHostname {
-  std::string ns;
-  std::string hostname;
+  Text ns;
+  Text hostname;
   auto operator<=>(const NamespacedHostname&) const = default;
-  std::string ToString() const { return ns + "/" + hostname; }
+  std::string ToString() const { return fmt::format("{}/{}", ns, hostname); }
 };
 
 struct GatewayAddress {
@@ -48,7 +51,8 @@ struct WeightedGateway {
 };
 
 struct Locality {
-  std::string region, zone, subzone;
+  Text region, zone, subzone;
+  bool operator==(const Locality&) const = default;
 };
 
 struct ApplicationTunnel {
@@ -56,52 +60,55 @@ struct ApplicationTunnel {
   uint16_t port = 0;  // 0: the target port
 };
 
-using PortMap =
-    std::map<uint16_t, uint16_t>;  // service port -> target port; 0: named, per endpoint
+// Service port -> target port; 0: named, per endpoint.
+using PortMap = SmallMap<uint16_t, uint16_t, 4>;
 
+// There may be 100,000 of these: what is the same in many is shared, what is rare is boxed.
 struct Workload {
-  std::string uid;
-  std::string name;
-  std::string ns;
-  std::vector<IpAddress> addresses;
-  std::string hostname;  // resolve at connect time when `addresses` is empty
-  std::string network;
+  Text uid;
+  TextTail name;
+  Text ns;
+  absl::InlinedVector<IpAddress, 1> addresses;
+  Text hostname;  // resolve at connect time when `addresses` is empty
+  Text network;
+  Text trust_domain = "cluster.local";
+  Text service_account = "default";
+  Boxed<GatewayAddress> waypoint;
+  Boxed<GatewayAddress> network_gateway;
+  Text node;
+  Text canonical_name;
+  Text canonical_revision;
+  Text workload_name;
+  Text cluster_id = "Kubernetes";
+  Locality locality;
+  SmallMap<Text, PortMap, 1> services;  // namespace/hostname -> ports of this endpoint
+  std::vector<Text> authorization_policies;
+  uint32_t capacity = 1;
+  std::optional<ApplicationTunnel> application_tunnel;
   Protocol protocol = Protocol::kTcp;
-  std::string trust_domain = "cluster.local";
-  std::string service_account = "default";
-  std::optional<GatewayAddress> waypoint;
-  std::optional<GatewayAddress> network_gateway;
-  std::string node;
-  std::string canonical_name;
-  std::string canonical_revision;
   WorkloadType type = WorkloadType::kDeployment;
-  std::string workload_name;
+  Health status = Health::kHealthy;
   bool native_tunnel = false;
   bool host_network = false;
-  std::optional<ApplicationTunnel> application_tunnel;
-  std::map<std::string, PortMap> services;  // namespace/hostname -> ports of this endpoint
-  std::vector<std::string> authorization_policies;
-  Health status = Health::kHealthy;
-  std::string cluster_id = "Kubernetes";
-  Locality locality;
-  uint32_t capacity = 1;
 
-  identity::Identity Identity() const { return {trust_domain, ns, service_account}; }
+  identity::Identity Identity() const {
+    return {trust_domain.str(), ns.str(), service_account.str()};
+  }
 };
 
 struct Service {
-  std::string name;
-  std::string ns;
-  std::string hostname;
+  Text name;
+  Text ns;
+  Text hostname;
   std::vector<NetworkAddress> vips;
   struct CidrVip {
-    std::string network;
+    Text network;
     IpPrefix prefix;
   };
   std::vector<CidrVip> cidr_vips;
   PortMap ports;
-  std::vector<std::string> subject_alt_names;
-  std::optional<GatewayAddress> waypoint;
+  std::vector<Text> subject_alt_names;
+  Boxed<GatewayAddress> waypoint;
   std::vector<WeightedGateway> weighted_waypoints;
   std::vector<Scope> routing_preference;
   LbMode lb_mode = LbMode::kStandard;
@@ -110,7 +117,7 @@ struct Service {
   bool canonical = false;
   bool namespace_private = false;  // visibility NAMESPACE
 
-  std::string Key() const { return ns + "/" + hostname; }
+  std::string Key() const { return fmt::format("{}/{}", ns, hostname); }
 };
 
 using WorkloadRef = std::shared_ptr<const Workload>;
@@ -119,7 +126,9 @@ using ServiceRef = std::shared_ptr<const Service>;
 // One endpoint of a service: the workload and what it maps of the service's ports.
 struct Endpoint {
   WorkloadRef workload;
-  PortMap ports;
+  const PortMap* mapped = nullptr;  // within the workload
+
+  const PortMap& ports() const { return *mapped; }
 };
 
 }  // namespace mesh::state

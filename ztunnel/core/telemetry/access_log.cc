@@ -99,7 +99,7 @@ void WriteContext(Fields& fields, const ConnectionInfo& info, std::string_view o
   }
   if (proved && info.source_identity)
     fields.Text("src.identity", PrincipalOf(*info.source_identity));
-  const std::string_view cluster = info.source != nullptr ? info.source->cluster_id
+  const std::string_view cluster = info.source != nullptr ? info.source->cluster_id.view()
                                    : info.source_baggage
                                        ? std::string_view(info.source_baggage->cluster)
                                        : "";

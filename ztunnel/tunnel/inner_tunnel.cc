@@ -7,20 +7,6 @@
 #include "ztunnel/core/telemetry/telemetry.h"
 
 namespace mesh::tunnel {
-namespace {
-
-hbone::Connection::Options Options(const Config& config) {
-  hbone::Connection::Options options;
-  options.h2.stream_window_bytes = config.stream_window_bytes;
-  options.h2.connection_window_bytes = config.connection_window_bytes;
-  options.h2.frame_bytes = config.frame_bytes;
-  options.handshake_timeout = config.handshake_timeout;
-  options.ping_interval = config.ping_interval;
-  options.ping_timeout = config.ping_timeout;
-  return options;
-}
-
-}  // namespace
 
 InnerTunnel::InnerTunnel(WorkerCore& core, std::unique_ptr<TunnelRelay> outer, UniqueFd end)
     : outer_(std::move(outer)), end_(std::move(end)), opened_(core.loop), closed_(core.loop) {}
@@ -40,7 +26,7 @@ absl::StatusOr<std::unique_ptr<InnerTunnel>> InnerTunnel::Start(WorkerCore& core
   std::unique_ptr<InnerTunnel> tunnel(new InnerTunnel(core, std::move(outer), std::move(end)));
   tunnel->connection_ =
       std::make_unique<hbone::Connection>(core.loop, core.buffers, net::Socket(std::move(inner)),
-                                          std::move(tls), Options(core.config), *tunnel);
+                                          std::move(tls), core.TunnelOptions(), *tunnel);
   tunnel->outer_->Start(net::Socket(std::move(outside)), Counters{});
   tunnel->connection_->Start();
   return tunnel;

@@ -12,12 +12,7 @@ namespace {
 hbone::Pool::Options PoolOptions(const WorkerCore& core) {
   const Config& config = core.config;
   hbone::Pool::Options options;
-  options.connection.h2.stream_window_bytes = config.stream_window_bytes;
-  options.connection.h2.connection_window_bytes = config.connection_window_bytes;
-  options.connection.h2.frame_bytes = config.frame_bytes;
-  options.connection.handshake_timeout = config.handshake_timeout;
-  options.connection.ping_interval = config.ping_interval;
-  options.connection.ping_timeout = config.ping_timeout;
+  options.connection = core.TunnelOptions();
   options.max_streams = config.pool_max_streams;
   options.max_connections = config.max_tunnels_per_pod;
   options.idle = config.pool_idle;

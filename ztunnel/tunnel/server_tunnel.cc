@@ -8,16 +8,10 @@
 namespace mesh::tunnel {
 namespace {
 
-hbone::Connection::Options Options(const Config& config) {
-  hbone::Connection::Options options;
+hbone::Connection::Options ServerOptions(const WorkerCore& core) {
+  hbone::Connection::Options options = core.TunnelOptions();
   options.h2.server = true;
-  options.h2.stream_window_bytes = config.stream_window_bytes;
-  options.h2.connection_window_bytes = config.connection_window_bytes;
-  options.h2.frame_bytes = config.frame_bytes;
-  options.h2.max_concurrent_streams = config.max_concurrent_streams;
-  options.handshake_timeout = config.handshake_timeout;
-  options.ping_interval = config.ping_interval;
-  options.ping_timeout = config.ping_timeout;
+  options.h2.max_concurrent_streams = core.config.max_concurrent_streams;
   return options;
 }
 
@@ -29,7 +23,7 @@ ServerTunnel::ServerTunnel(WorkerCore& core, PodRuntime& pod, net::Socket socket
       pod_(pod),
       peer_(socket.PeerAddress().value_or(SocketAddress())),
       local_(socket.LocalAddress().value_or(SocketAddress())),
-      connection_(core.loop, core.buffers, std::move(socket), std::move(tls), Options(core.config),
+      connection_(core.loop, core.buffers, std::move(socket), std::move(tls), ServerOptions(core),
                   *this) {}
 
 h2::StreamHandler* ServerTunnel::OnRequest(hbone::Connection& connection, int32_t stream,

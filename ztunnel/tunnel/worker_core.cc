@@ -58,6 +58,17 @@ net::SocketOptions WorkerCore::TunnelSocketOptions() const {
   return options;
 }
 
+hbone::Connection::Options WorkerCore::TunnelOptions() const {
+  hbone::Connection::Options options;
+  options.h2.stream_window_bytes = config.stream_window_bytes;
+  options.h2.connection_window_bytes = config.connection_window_bytes;
+  options.h2.frame_bytes = config.frame_bytes;
+  options.handshake_timeout = config.handshake_timeout;
+  options.ping_interval = config.ping_interval;
+  options.ping_timeout = config.ping_timeout;
+  return options;
+}
+
 LiveConnection::LiveConnection(WorkerCore& core, PodRuntime& pod, telemetry::Direction direction)
     : core_(core), list_(pod.live), place_(list_.insert(list_.end(), this)) {
   info.pod_uid = pod.pod->uid;

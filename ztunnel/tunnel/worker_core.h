@@ -11,6 +11,7 @@
 #include "ztunnel/base/async/event_loop.h"
 #include "ztunnel/base/string_map.h"
 #include "ztunnel/core/authz/policy.h"
+#include "ztunnel/core/hbone/connection.h"
 #include "ztunnel/core/identity/certificate_manager.h"
 #include "ztunnel/core/net/buffer.h"
 #include "ztunnel/core/net/connect.h"
@@ -48,6 +49,8 @@ struct WorkerCore {
   bool IsIllegalPort(uint16_t port) const;
   net::SocketOptions AppSocketOptions() const;
   net::SocketOptions TunnelSocketOptions() const;
+  // What the tunnels of both sides have in common; of a client as it stands.
+  hbone::Connection::Options TunnelOptions() const;
 
   StringMap<PodRef> by_workload;  // uid of the workload: enrolled pods
 };

@@ -1,6 +1,6 @@
 #include "ztunnel/tunnel/pod_runtime.h"
 
-#include <algorithm>
+#include <iterator>
 
 #include "ztunnel/base/status.h"
 #include "ztunnel/tunnel/serve.h"
@@ -20,16 +20,6 @@ hbone::Pool::Options PoolOptions(const WorkerCore& core) {
   options.certificate_timeout = config.connect_timeout;
   options.socket = core.TunnelSocketOptions();
   return options;
-}
-
-using Tunnels = std::list<std::unique_ptr<ServerTunnel>>;
-
-bool Move(const ServerTunnel& tunnel, Tunnels& from, Tunnels& to) {
-  const auto it = std::find_if(from.begin(), from.end(),
-                               [&tunnel](const auto& held) { return held.get() == &tunnel; });
-  if (it == from.end()) return false;
-  to.splice(to.end(), from, it);
-  return true;
 }
 
 }  // namespace
@@ -110,7 +100,7 @@ bool PodRuntime::Idle() const {
 void PodRuntime::AddTunnel(net::Socket socket, std::unique_ptr<tls::Session> tls) {
   while (!handshaking_.empty() && handshaking_.size() >= core.config.max_handshakes_per_pod) {
     ServerTunnel& oldest = *handshaking_.front();
-    tunnels_.splice(tunnels_.end(), handshaking_, handshaking_.begin());  // until OnClosed
+    Move(oldest, tunnels_);  // until OnClosed
     oldest.connection().Close(telemetry::WithReason(
         ResourceExhausted("{} newer tunnels to this pod are in their handshake",
                           core.config.max_handshakes_per_pod),
@@ -119,14 +109,21 @@ void PodRuntime::AddTunnel(net::Socket socket, std::unique_ptr<tls::Session> tls
   handshaking_.push_back(
       std::make_unique<ServerTunnel>(core, *this, std::move(socket), std::move(tls)));
   ServerTunnel& tunnel = *handshaking_.back();
+  tunnel.place() = {&handshaking_, std::prev(handshaking_.end())};
   tunnel.connection().Start();
   if (draining_) tunnel.connection().Drain();
 }
 
-void PodRuntime::TunnelOpened(ServerTunnel& tunnel) { Move(tunnel, handshaking_, tunnels_); }
+void PodRuntime::Move(ServerTunnel& tunnel, Tunnels& to) {
+  TunnelPlace& place = tunnel.place();
+  to.splice(to.end(), *place.list, place.at);
+  place.list = &to;
+}
+
+void PodRuntime::TunnelOpened(ServerTunnel& tunnel) { Move(tunnel, tunnels_); }
 
 void PodRuntime::TunnelClosed(ServerTunnel& tunnel) {
-  if (!Move(tunnel, handshaking_, dead_tunnels_)) Move(tunnel, tunnels_, dead_tunnels_);
+  Move(tunnel, dead_tunnels_);
   core.loop.Defer(*this);
 }
 

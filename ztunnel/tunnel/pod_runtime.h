@@ -16,6 +16,14 @@ namespace mesh::tunnel {
 
 class ServerTunnel;
 
+// Where a tunnel is held; it knows by itself, so that moving one costs the same however many there
+// are.
+using Tunnels = std::list<std::unique_ptr<ServerTunnel>>;
+struct TunnelPlace {
+  Tunnels* list = nullptr;
+  Tunnels::iterator at;
+};
+
 class PodRuntime final : public base::Deferred {
  public:
   PodRuntime(WorkerCore& core, PodRef pod);
@@ -42,14 +50,15 @@ class PodRuntime final : public base::Deferred {
                         Serve serve);
   void Accept(net::Socket socket, Serve serve);
   absl::Status HasRoomFor(Serve serve) const;
+  static void Move(ServerTunnel& tunnel, Tunnels& to);
   void RunDeferred() override;
 
   std::optional<net::Listener> outbound_;
   std::optional<net::Listener> plaintext_;
   std::optional<net::Listener> hbone_;
-  std::list<std::unique_ptr<ServerTunnel>> handshaking_;  // oldest first
-  std::list<std::unique_ptr<ServerTunnel>> tunnels_;      // open, or closing
-  std::list<std::unique_ptr<ServerTunnel>> dead_tunnels_;
+  Tunnels handshaking_;  // oldest first
+  Tunnels tunnels_;      // open, or closing
+  Tunnels dead_tunnels_;
   bool draining_ = false;
 
  public:

@@ -14,6 +14,7 @@ class ServerTunnel final : public hbone::Connection::Owner {
                std::unique_ptr<tls::Session> tls);
 
   hbone::Connection& connection() { return connection_; }
+  TunnelPlace& place() { return place_; }  // the pod's
 
  private:
   void OnOpen(hbone::Connection&) override;
@@ -25,6 +26,7 @@ class ServerTunnel final : public hbone::Connection::Owner {
   PodRuntime& pod_;
   const SocketAddress peer_;
   const SocketAddress local_;
+  TunnelPlace place_;
   bool opened_ = false;
   hbone::Connection connection_;
 };

@@ -136,6 +136,10 @@ void Enroller::SettleAgain(Entry& entry) {
   }
   if (!status.ok()) return SetPending(entry, status);
   entry.retry_at = absl::InfiniteFuture();  // Tick() sees its listener come
+  HandOver(entry);
+}
+
+void Enroller::HandOver(const Entry& entry) {
   zds_.Hold(Held(entry));
   if (zds_.connected() > 0) Warn("tell ztunnel", entry.spec, zds_.Add(Held(entry)));
 }
@@ -148,8 +152,7 @@ absl::StatusOr<bool> Enroller::Adopt(Entry& entry) {
   ReadKernel(entry);
   entry.flags = FlagsOf(entry.spec);
   Save();
-  zds_.Hold(Held(entry));
-  if (zds_.connected() > 0) Warn("tell ztunnel", entry.spec, zds_.Add(Held(entry)));
+  HandOver(entry);
   RETURN_IF_ERROR(Settle(entry));
   return true;
 }

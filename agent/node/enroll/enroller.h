@@ -87,6 +87,8 @@ class Enroller {
   // Makes whole what an earlier agent captured. NotFound: its namespace has gone.
   absl::Status Settle(Entry& entry);
   void SettleAgain(Entry& entry);
+  // To the ztunnels that are there and those that come, a pod that is captured already.
+  void HandOver(const Entry& entry);
   void ReadKernel(Entry& entry);
   absl::Status Enrol(Entry& entry, const std::string& reason);
   absl::Status ServeAndActivate(Entry& entry);

@@ -9,6 +9,10 @@ namespace mesh::k8s {
 
 using Labels = google::protobuf::Map<std::string, std::string>;
 
+inline constexpr char kServiceNameLabel[] = "kubernetes.io/service-name";  // of an EndpointSlice
+inline constexpr char kGatewayNameLabel[] =
+    "gateway.networking.k8s.io/gateway-name";  // of a Gateway's own pods
+
 // All of `selector` are among `labels`. An empty selector matches everything; callers for whom it
 // matches nothing (a Service) ask first.
 inline bool Matches(const Labels& selector, const Labels& labels) {

@@ -13,8 +13,6 @@ namespace {
 
 using k8s::Key;
 
-constexpr char kGatewayNameLabel[] = "gateway.networking.k8s.io/gateway-name";
-
 Resource MakeService(const std::string& name, const istio::workload::Service& service) {
   istio::workload::Address address;
   *address.mutable_service() = service;
@@ -166,7 +164,7 @@ void Compiler::CompileGateway(const Key& key) {
     if (settings_.auto_allow_waypoint) {
       for (const auto& [name, pod] : store_.In(store_.pods, key.ns)) {
         if (!IsSent(*pod) ||
-            k8s::ValueOf(pod->metadata().labels(), kGatewayNameLabel) != key.name) {
+            k8s::ValueOf(pod->metadata().labels(), k8s::kGatewayNameLabel) != key.name) {
           continue;
         }
         if (allow.groups().empty()) allow.add_groups()->add_rules()->add_matches();

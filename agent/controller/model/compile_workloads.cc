@@ -10,9 +10,6 @@ namespace {
 
 using k8s::Key;
 
-constexpr char kServiceNameLabel[] = "kubernetes.io/service-name";
-constexpr char kGatewayNameLabel[] = "gateway.networking.k8s.io/gateway-name";
-
 bool Selects(const api::Service& service, const k8s::Labels& labels) {
   return IsSent(service) && !service.spec().selector().empty() &&
          k8s::Matches(service.spec().selector(), labels);
@@ -26,21 +23,17 @@ bool Selects(const api::ServiceEntry& entry, const k8s::Labels& labels) {
 }  // namespace
 
 std::optional<WaypointBinding> Compiler::Bind(const api::ObjectMeta& meta,
-                                              const k8s::Labels& labels, TrafficType type,
-                                              bool* own) const {
+                                              const k8s::Labels& labels, TrafficType type) const {
   const std::string& ns = meta.namespace_();
   const api::Namespace* space = store_.SpaceOf(ns);
   const auto wish = WaypointWishOf(meta, labels, space);
   if (!wish) return std::nullopt;
-  if (own != nullptr) *own = wish->own;
   const auto gateway = store_.Find(store_.gateways, wish->ref.ns, wish->ref.name);
-  const api::GatewayClass* klass = nullptr;
-  if (gateway != nullptr) {
-    const auto found = store_.gateway_classes.find(gateway->spec().gateway_class_name());
-    if (found != store_.gateway_classes.end()) klass = found->second.get();
-  }
-  return BindWaypoint(wish->ref, ns, type,
-                      {.space = space, .gateway = gateway.get(), .klass = klass}, settings_);
+  return BindWaypoint(*wish, ns, type,
+                      {.space = space,
+                       .gateway = gateway.get(),
+                       .klass = gateway != nullptr ? store_.ClassOf(*gateway) : nullptr},
+                      settings_);
 }
 
 void Compiler::AddAutoAllow(const std::optional<WaypointBinding>& binding,
@@ -54,22 +47,27 @@ void Compiler::AddAutoAllow(const std::optional<WaypointBinding>& binding,
   out.add_authorization_policies(key);
 }
 
-void Compiler::AddBindings(const api::ObjectMeta& meta, const k8s::Labels& labels,
-                           istio::workload::Workload& out) const {
-  const auto waypoint = Bind(meta, labels, TrafficType::kWorkload);
-  if (waypoint && waypoint->address) *out.mutable_waypoint() = *waypoint->address;
-  AddAutoAllow(waypoint, out);
-  if (!out.network().empty() && out.network() != settings_.network) {
-    for (const auto& [ns, gateways] : store_.gateways) {
-      for (const auto& [name, gateway] : gateways) {
-        for (const NetworkGateway& way : NetworkGatewaysOf(*gateway, settings_)) {
-          if (way.network != out.network()) continue;
-          *out.mutable_network_gateway() = way.address;
-          return;  // the first by name
-        }
+void Compiler::AddNetworkGateway(istio::workload::Workload& out) const {
+  if (out.network().empty() || out.network() == settings_.network) return;
+  for (const auto& [ns, gateways] : store_.gateways) {
+    for (const auto& [name, gateway] : gateways) {
+      for (const NetworkGateway& way : NetworkGatewaysOf(*gateway, settings_)) {
+        if (way.network != out.network()) continue;
+        *out.mutable_network_gateway() = way.address;
+        return;  // the first by name
       }
     }
   }
+}
+
+std::optional<WaypointBinding> Compiler::AddBindings(const api::ObjectMeta& meta,
+                                                     const k8s::Labels& labels,
+                                                     istio::workload::Workload& out) const {
+  std::optional<WaypointBinding> waypoint = Bind(meta, labels, TrafficType::kWorkload);
+  if (waypoint && waypoint->address) *out.mutable_waypoint() = *waypoint->address;
+  AddAutoAllow(waypoint, out);
+  AddNetworkGateway(out);
+  return waypoint;
 }
 
 void Compiler::CompilePod(const Key& key) {
@@ -98,11 +96,9 @@ void Compiler::CompilePod(const Key& key) {
     }
   }
   AddBindings(pod->metadata(), labels, out);
-  if (const std::string& gateway = k8s::ValueOf(labels, kGatewayNameLabel); !gateway.empty()) {
+  if (const std::string& gateway = k8s::ValueOf(labels, k8s::kGatewayNameLabel); !gateway.empty()) {
     if (const auto own = store_.Find(store_.gateways, key.ns, gateway)) {
-      const auto klass = store_.gateway_classes.find(own->spec().gateway_class_name());
-      const auto tunnel = ApplicationTunnelOf(
-          *own, klass == store_.gateway_classes.end() ? nullptr : klass->second.get());
+      const auto tunnel = ApplicationTunnelOf(*own, store_.ClassOf(*own));
       if (tunnel) *out.mutable_application_tunnel() = *tunnel;
     }
   }
@@ -135,12 +131,10 @@ void Compiler::CompileWorkloadEntry(const Key& key) {
       (*out.mutable_services())[key.ns + "/" + host] = PortsOn(*other, entry->spec());
     }
   }
-  AddBindings(entry->metadata(), labels, out);
+  const auto binding = AddBindings(entry->metadata(), labels, out);
   // A namespace's waypoint is for whoever it serves; only an own wish can be disappointed.
-  bool own = false;
-  const auto binding = Bind(entry->metadata(), labels, TrafficType::kWorkload, &own);
   ObjectStatus status;
-  if (binding && own) status.conditions.push_back(binding->condition);
+  if (binding && binding->own) status.conditions.push_back(binding->condition);
   SetStatus(key, std::move(status));
   std::vector<Resource> resources;
   resources.push_back(MakeWorkload(out));
@@ -150,8 +144,8 @@ void Compiler::CompileWorkloadEntry(const Key& key) {
 void Compiler::CompileSlice(const Key& key) {
   std::vector<Resource> resources;
   if (const auto slice = store_.Find(store_.slices, key.ns, key.name)) {
-    const auto service = store_.Find(store_.services, key.ns,
-                                     k8s::ValueOf(slice->metadata().labels(), kServiceNameLabel));
+    const auto service = store_.Find(
+        store_.services, key.ns, k8s::ValueOf(slice->metadata().labels(), k8s::kServiceNameLabel));
     // Where there is a selector, the pods speak for themselves.
     if (service != nullptr && IsSent(*service) && service->spec().selector().empty()) {
       for (const auto& workload : TranslateSlice(*slice, *service, settings_)) {

@@ -93,13 +93,15 @@ class Compiler {
   bool IsOldest(const api::ServiceEntry& entry, const std::string& host, bool same_ns) const;
 
   std::optional<WaypointBinding> Bind(const api::ObjectMeta& meta, const k8s::Labels& labels,
-                                      TrafficType type, bool* own = nullptr) const;
+                                      TrafficType type) const;
   std::optional<WaypointBinding> Bind(const api::ObjectMeta& meta, TrafficType type) const {
     return Bind(meta, meta.labels(), type);
   }
-  // Waypoint, network gateway and policies: the same for every sort of workload.
-  void AddBindings(const api::ObjectMeta& meta, const k8s::Labels& labels,
-                   istio::workload::Workload& out) const;
+  // Waypoint, network gateway and policies: the same for every sort of workload. The waypoint's
+  // binding is the answer.
+  std::optional<WaypointBinding> AddBindings(const api::ObjectMeta& meta, const k8s::Labels& labels,
+                                             istio::workload::Workload& out) const;
+  void AddNetworkGateway(istio::workload::Workload& out) const;
   void AddAutoAllow(const std::optional<WaypointBinding>& binding,
                     istio::workload::Workload& out) const;
   // Sets waypoint and its condition of a service.

@@ -10,9 +10,6 @@ namespace {
 using k8s::Key;
 using k8s::Kind;
 
-constexpr char kServiceNameLabel[] = "kubernetes.io/service-name";
-constexpr char kGatewayNameLabel[] = "gateway.networking.k8s.io/gateway-name";
-
 bool SameMap(const k8s::Labels& a, const k8s::Labels& b) {
   return a.size() == b.size() && k8s::Matches(a, b);
 }
@@ -50,7 +47,8 @@ void Compiler::MarkService(const api::Service& service, Dirty& dirty) const {
   const std::string& ns = service.metadata().namespace_();
   MarkMatching(ns, service.spec().selector(), dirty);
   for (const auto& [name, slice] : store_.In(store_.slices, ns)) {
-    if (k8s::ValueOf(slice->metadata().labels(), kServiceNameLabel) == service.metadata().name()) {
+    if (k8s::ValueOf(slice->metadata().labels(), k8s::kServiceNameLabel) ==
+        service.metadata().name()) {
       dirty.keys.insert({Kind::kEndpointSlice, ns, name});
     }
   }
@@ -151,7 +149,7 @@ void Compiler::NoteGateway(const Key& key, Dirty& dirty) const {
     }
   }
   for (const auto& [name, pod] : store_.In(store_.pods, key.ns)) {
-    if (k8s::ValueOf(pod->metadata().labels(), kGatewayNameLabel) == key.name) {
+    if (k8s::ValueOf(pod->metadata().labels(), k8s::kGatewayNameLabel) == key.name) {
       dirty.keys.insert({Kind::kPod, key.ns, name});
     }
   }
@@ -171,7 +169,7 @@ void Compiler::Note(const k8s::Event& event, Dirty& dirty) {
       dirty.keys.insert(key);
       const auto pod = store_.Find(store_.pods, key.ns, key.name);
       if (pod == nullptr || !settings_.auto_allow_waypoint) break;
-      const std::string& gateway = k8s::ValueOf(pod->metadata().labels(), kGatewayNameLabel);
+      const std::string& gateway = k8s::ValueOf(pod->metadata().labels(), k8s::kGatewayNameLabel);
       if (!gateway.empty()) NoteGateway({Kind::kGateway, key.ns, gateway}, dirty);
       break;
     }

@@ -46,6 +46,11 @@ const api::Namespace* ObjectStore::SpaceOf(const std::string& ns) const {
   return space == namespaces.end() ? nullptr : space->second.get();
 }
 
+const api::GatewayClass* ObjectStore::ClassOf(const api::Gateway& gateway) const {
+  const auto klass = gateway_classes.find(gateway.spec().gateway_class_name());
+  return klass == gateway_classes.end() ? nullptr : klass->second.get();
+}
+
 void ObjectStore::Store(const k8s::Event& event) {
   const k8s::Key& key = event.object.key();
   switch (key.kind) {

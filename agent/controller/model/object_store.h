@@ -39,6 +39,7 @@ struct ObjectStore {
     return space == all.end() ? kNone : space->second;
   }
   const api::Namespace* SpaceOf(const std::string& ns) const;
+  const api::GatewayClass* ClassOf(const api::Gateway& gateway) const;
 
   Named<api::Namespace> namespaces;
   Named<api::Node> nodes;

@@ -109,9 +109,10 @@ std::optional<WaypointWish> WaypointWishOf(const api::ObjectMeta& meta, const k8
   return std::nullopt;
 }
 
-WaypointBinding BindWaypoint(const WaypointRef& ref, const std::string& ns, TrafficType type,
+WaypointBinding BindWaypoint(const WaypointWish& wish, const std::string& ns, TrafficType type,
                              const WaypointObjects& objects, const Settings& settings) {
-  WaypointBinding binding{.ref = ref, .address = std::nullopt, .condition = {}};
+  const WaypointRef& ref = wish.ref;
+  WaypointBinding binding{.ref = ref, .own = wish.own, .address = std::nullopt, .condition = {}};
   binding.condition.set_type("istio.io/WaypointBound");
   if (objects.gateway == nullptr || objects.gateway->status().addresses().empty()) {
     Refuse(binding, "WaypointIsNotReady",

@@ -34,6 +34,7 @@ std::optional<WaypointWish> WaypointWishOf(const api::ObjectMeta& meta, const k8
 // Not granted: `address` is empty and `condition` says why.
 struct WaypointBinding {
   WaypointRef ref;
+  bool own = false;  // as wished
   std::optional<istio::workload::GatewayAddress> address;
   api::Condition condition;  // istio.io/WaypointBound
 };
@@ -42,7 +43,7 @@ struct WaypointObjects {
   const api::Gateway* gateway = nullptr;     // the one wished for
   const api::GatewayClass* klass = nullptr;  // of the gateway
 };
-WaypointBinding BindWaypoint(const WaypointRef& ref, const std::string& ns, TrafficType type,
+WaypointBinding BindWaypoint(const WaypointWish& wish, const std::string& ns, TrafficType type,
                              const WaypointObjects& objects, const Settings& settings);
 
 // How a waypoint's pods take what arrives, from the gateway's annotation or its class's.

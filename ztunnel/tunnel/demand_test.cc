@@ -28,10 +28,7 @@ class DemandTest : public TunnelTest {
     };
   }
   void ExpectTunnel(const std::string& ip, uint16_t port) {
-    UniqueFd fd = Connect(ip, port);
-    char buffer[8];
-    ASSERT_EQ(write(fd.get(), "ping", 4), 4);
-    ASSERT_EQ(read(fd.get(), buffer, sizeof buffer), 4);
+    UniqueFd fd = OpenConnection(ip, port);
     OnLoop([this] {
       ASSERT_EQ(near_->ActiveConnections().size(), 1u);
       EXPECT_TRUE(near_->ActiveConnections()[0].hbone);

@@ -3,14 +3,12 @@
 #include <gtest/gtest.h>
 
 #include "ztunnel/core/telemetry/registry.h"
-#include "ztunnel/core/telemetry/shard.h"
 #include "ztunnel/tunnel/test_nodes.h"
 
 namespace mesh::tunnel {
 namespace {
 
 constexpr uint16_t kGatewayPort = 15108;
-const std::string kHost = "server.default.svc.cluster.local";
 
 class DoubleTunnelTest : public TunnelTest {
  protected:
@@ -37,39 +35,13 @@ class DoubleTunnelTest : public TunnelTest {
     if (gateway_) OnLoop([this] { gateway_.reset(); });
     TunnelTest::TearDown();
   }
-  static istio::workload::Address WorkloadOf(const std::string& name, const std::string& network) {
-    istio::workload::Address address;
-    auto& w = *address.mutable_workload();
-    w.set_uid("k//Pod/default/" + name);
-    w.set_name(name);
-    w.set_namespace_("default");
-    w.set_service_account(name);
-    w.set_workload_name(name);
-    w.set_network(network);
-    w.set_tunnel_protocol(istio::workload::HBONE);
+  static istio::workload::Address WorkloadOn(const std::string& network, const std::string& name) {
+    istio::workload::Address address = WorkloadOf(name);
+    address.mutable_workload()->set_network(network);
     return address;
-  }
-  istio::workload::Address ServiceOf(const std::string& network) {
-    istio::workload::Address address;
-    auto& s = *address.mutable_service();
-    s.set_name("server");
-    s.set_namespace_("default");
-    s.set_hostname(kHost);
-    auto& vip = *s.add_addresses();
-    vip.set_address(Bytes(kVip));
-    vip.set_network(network);
-    auto& port = *s.add_ports();
-    port.set_service_port(80);
-    port.set_target_port(server_port_);
-    return address;
-  }
-  static void Put(state::StateStore& store, const std::string& key,
-                  const istio::workload::Address& address) {
-    const absl::Status status = store.UpsertAddress(key, address);
-    EXPECT_TRUE(status.ok()) << status;
   }
   static istio::workload::Address GatewayWorkload() {
-    istio::workload::Address gateway = WorkloadOf("gateway", "net-2");
+    istio::workload::Address gateway = WorkloadOn("net-2", "gateway");
     gateway.mutable_workload()->add_addresses(Bytes(kServerIp));
     auto& tunnel = *gateway.mutable_workload()->mutable_application_tunnel();
     tunnel.set_protocol(istio::workload::ApplicationTunnel::NONE);
@@ -77,36 +49,26 @@ class DoubleTunnelTest : public TunnelTest {
     return gateway;
   }
   state::MeshStateRef NearState(const std::vector<std::string>& sans, bool knows_gateway) {
-    istio::workload::Address client = WorkloadOf("client", "net-1");
+    istio::workload::Address client = WorkloadOn("net-1", "client");
     client.mutable_workload()->add_addresses(Bytes(kClientIp));
-    istio::workload::Address server = WorkloadOf("server", "net-2");
+    istio::workload::Address server = WorkloadOn("net-2", "server");
     auto& gateway = *server.mutable_workload()->mutable_network_gateway();
     gateway.mutable_address()->set_network("net-2");
     gateway.mutable_address()->set_address(Bytes(kServerIp));
     gateway.set_hbone_mtls_port(kGatewayPort);
-    auto& port = *(*server.mutable_workload()->mutable_services())["default/" + kHost].add_ports();
-    port.set_service_port(80);
-    port.set_target_port(server_port_);
+    AddPort((*server.mutable_workload()->mutable_services())[kServiceKey]);
     istio::workload::Address service = ServiceOf("net-1");
     for (const auto& san : sans) service.mutable_service()->add_subject_alt_names(san);
     Put(near_store_, "k//Pod/default/client", client);
     Put(near_store_, "k//Pod/default/server", server);
-    Put(near_store_, "default/" + kHost, service);
+    Put(near_store_, kServiceKey, service);
     if (knows_gateway) Put(near_store_, "k//Pod/default/gateway", GatewayWorkload());
     return near_store_.Publish();
   }
   state::MeshStateRef GatewayState() {
     Put(gateway_store_, "k//Pod/default/gateway", GatewayWorkload());
-    Put(gateway_store_, "default/" + kHost, ServiceOf("net-2"));
+    Put(gateway_store_, kServiceKey, ServiceOf("net-2"));
     return gateway_store_.Publish();
-  }
-  uint64_t Ended(mesh_reason reason) {
-    uint64_t count = 0;
-    OnLoop([&] {
-      count =
-          metrics_.shard().closed_by_reason[static_cast<int>(telemetry::Reporter::kSource)][reason];
-    });
-    return count;
   }
   const std::vector<std::string> server_name_ = {"spiffe://cluster.local/ns/default/sa/server"};
   PodRef gateway_pod_;
@@ -126,16 +88,7 @@ TEST_F(DoubleTunnelTest, LosesNothingOfALargeExchange) {
   std::string sent(6 << 20, 'x');
   for (size_t i = 0; i < sent.size(); i += 4096) sent[i] = static_cast<char>('a' + i / 4096 % 26);
   UniqueFd fd = Connect(kVip, 80);
-  std::thread writer([&] {
-    for (size_t done = 0; done < sent.size();) {
-      const ssize_t n = send(fd.get(), sent.data() + done, sent.size() - done, MSG_NOSIGNAL);
-      if (n <= 0) break;
-      done += static_cast<size_t>(n);
-    }
-    shutdown(fd.get(), SHUT_WR);
-  });
-  const std::string got = ReadAll(fd.get());
-  writer.join();
+  const std::string got = SendAndReadAll(fd.get(), sent);
   EXPECT_TRUE(got == sent) << got.size() << " of " << sent.size();
 }
 

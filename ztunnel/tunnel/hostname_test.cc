@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 
 #include "ztunnel/core/telemetry/registry.h"
-#include "ztunnel/core/telemetry/shard.h"
 #include "ztunnel/tunnel/test_nodes.h"
 
 namespace mesh::tunnel {
@@ -45,10 +44,8 @@ class HostnameTest : public TunnelTest {
     w.set_service_account("server");
     w.set_hostname("db.example.com");
     w.set_tunnel_protocol(protocol);
-    auto& port = *(*w.mutable_services())[key].add_ports();
-    port.set_service_port(80);
-    port.set_target_port(server_port_);
-    ASSERT_TRUE(store_.UpsertAddress(w.uid(), address).ok());
+    AddPort((*w.mutable_services())[key]);
+    Put(store_, w.uid(), address);
     istio::workload::Address service;
     auto& s = *service.mutable_service();
     s.set_name("db");
@@ -56,26 +53,12 @@ class HostnameTest : public TunnelTest {
     s.set_hostname("db.example.com");
     s.add_addresses()->set_address(Bytes(kExternalVip));
     s.add_addresses()->set_address(Bytes(kExternalVip6));
-    auto& service_port = *s.add_ports();
-    service_port.set_service_port(80);
-    service_port.set_target_port(server_port_);
-    ASSERT_TRUE(store_.UpsertAddress(key, service).ok());
-  }
-  // Of connections that ended at the source.
-  uint64_t Ended(mesh_reason reason) {
-    uint64_t count = 0;
-    OnLoop([&] {
-      count =
-          metrics_.shard().closed_by_reason[static_cast<int>(telemetry::Reporter::kSource)][reason];
-    });
-    return count;
+    AddPort(s);
+    Put(store_, key, service);
   }
   // Which address the connection went to; the connection is open meanwhile.
   std::string NextHop(const std::string& vip) {
-    UniqueFd fd = Connect(vip, 80);
-    char buffer[8];
-    EXPECT_EQ(write(fd.get(), "ping", 4), 4);
-    EXPECT_EQ(read(fd.get(), buffer, sizeof buffer), 4);
+    UniqueFd fd = OpenConnection(vip, 80);
     std::string hop;
     OnLoop([&] {
       for (const ActiveConnection& connection : near_->ActiveConnections()) {
@@ -106,10 +89,7 @@ TEST_F(HostnameTest, IsReachedWhereTheNameResolvesToAndCounted) {
 TEST_F(HostnameTest, TakesTheTunnelWhenTheEndpointSpeaksIt) {
   Listen();
   RunWith({kServerIp}, istio::workload::HBONE);
-  UniqueFd fd = Connect(kExternalVip, 80);
-  char buffer[8];
-  ASSERT_EQ(write(fd.get(), "ping", 4), 4);
-  ASSERT_EQ(read(fd.get(), buffer, sizeof buffer), 4);
+  UniqueFd fd = OpenConnection(kExternalVip, 80);
   OnLoop([this] {
     ASSERT_EQ(near_->ActiveConnections().size(), 1u);
     EXPECT_EQ(near_->ActiveConnections()[0].authority,

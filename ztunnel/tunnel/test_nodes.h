@@ -14,6 +14,7 @@
 #include "ztunnel/base/status.h"
 #include "ztunnel/core/identity/local_authority.h"
 #include "ztunnel/core/net/connect.h"
+#include "ztunnel/core/telemetry/shard.h"
 #include "ztunnel/tunnel/worker.h"
 
 namespace mesh::tunnel {
@@ -141,7 +142,10 @@ class TunnelTest : public testing::Test {
                                            std::make_shared<const Netns>(std::move(*ns))});
   }
 
-  void AddWorkload(const std::string& name, const std::string& ip) {
+  static constexpr const char* kHost = "server.default.svc.cluster.local";
+  static constexpr const char* kServiceKey = "default/server.default.svc.cluster.local";
+
+  static istio::workload::Address WorkloadOf(const std::string& name) {
     istio::workload::Address address;
     auto& w = *address.mutable_workload();
     w.set_uid("k//Pod/default/" + name);
@@ -150,34 +154,51 @@ class TunnelTest : public testing::Test {
     w.set_service_account(name);
     w.set_workload_name(name);
     w.set_canonical_name(name);
-    w.add_addresses(Bytes(ip));
-    w.add_addresses(Bytes(name == "server" ? kServerIp6 : kClientIp6));
     w.set_tunnel_protocol(istio::workload::HBONE);
-    if (name == "server") {
-      auto& port = *(*w.mutable_services())["default/server.default.svc.cluster.local"].add_ports();
-      port.set_service_port(80);
-      port.set_target_port(server_port_);
-      w.set_node(server_node_);
-      for (const std::string& policy : policies_) w.add_authorization_policies(policy);
-    }
-    const absl::Status status = store_.UpsertAddress(w.uid(), address);
-    EXPECT_TRUE(status.ok()) << status;
+    return address;
   }
 
-  void AddService() {
+  // The service `server`, which maps port 80 to where Listen() listens.
+  istio::workload::Address ServiceOf(const std::string& network) const {
     istio::workload::Address address;
     auto& s = *address.mutable_service();
     s.set_name("server");
     s.set_namespace_("default");
-    s.set_hostname("server.default.svc.cluster.local");
+    s.set_hostname(kHost);
     auto& vip = *s.add_addresses();
     vip.set_address(Bytes(kVip));
-    auto& port = *s.add_ports();
+    vip.set_network(network);
+    AddPort(s);
+    return address;
+  }
+  // The same mapping, at a service or among an endpoint's.
+  template <typename Ports>
+  void AddPort(Ports& ports) const {
+    auto& port = *ports.add_ports();
     port.set_service_port(80);
     port.set_target_port(server_port_);
-    const absl::Status status = store_.UpsertAddress("default/" + s.hostname(), address);
+  }
+
+  static void Put(state::StateStore& store, const std::string& key,
+                  const istio::workload::Address& address) {
+    const absl::Status status = store.UpsertAddress(key, address);
     EXPECT_TRUE(status.ok()) << status;
   }
+
+  void AddWorkload(const std::string& name, const std::string& ip) {
+    istio::workload::Address address = WorkloadOf(name);
+    auto& w = *address.mutable_workload();
+    w.add_addresses(Bytes(ip));
+    w.add_addresses(Bytes(name == "server" ? kServerIp6 : kClientIp6));
+    if (name == "server") {
+      AddPort((*w.mutable_services())[kServiceKey]);
+      w.set_node(server_node_);
+      for (const std::string& policy : policies_) w.add_authorization_policies(policy);
+    }
+    Put(store_, w.uid(), address);
+  }
+
+  void AddService() { Put(store_, kServiceKey, ServiceOf("")); }
 
   void DenyServer() {
     istio::security::Authorization policy;
@@ -259,6 +280,15 @@ class TunnelTest : public testing::Test {
     return Blocking(*client_pod_->netns, {IpAddress::V4(0x7f000001), 15001});
   }
 
+  // A connection over which a byte has gone there and back.
+  UniqueFd OpenConnection(const std::string& ip, uint16_t port) {
+    UniqueFd fd = Connect(ip, port);
+    char buffer[8];
+    EXPECT_EQ(write(fd.get(), "ping", 4), 4);
+    EXPECT_EQ(read(fd.get(), buffer, sizeof buffer), 4);
+    return fd;
+  }
+
   static std::string ReadAll(int fd) {
     std::string all;
     char buffer[65536];
@@ -277,6 +307,31 @@ class TunnelTest : public testing::Test {
     (void)send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL);
     shutdown(fd.get(), SHUT_WR);
     return ReadAll(fd.get());
+  }
+
+  // Sends `bytes` and a FIN while it reads to the end.
+  static std::string SendAndReadAll(int fd, const std::string& bytes) {
+    std::thread writer([&] {
+      for (size_t done = 0; done < bytes.size();) {
+        const ssize_t n = send(fd, bytes.data() + done, bytes.size() - done, MSG_NOSIGNAL);
+        if (n <= 0) break;
+        done += static_cast<size_t>(n);
+      }
+      shutdown(fd, SHUT_WR);
+    });
+    std::string received = ReadAll(fd);
+    writer.join();
+    return received;
+  }
+
+  // Connections that ended for this reason, as their source counts them.
+  uint64_t Ended(mesh_reason reason) {
+    uint64_t count = 0;
+    OnLoop([&] {
+      count =
+          metrics_.shard().closed_by_reason[static_cast<int>(telemetry::Reporter::kSource)][reason];
+    });
+    return count;
   }
 
   std::unique_ptr<Wire> wire_;

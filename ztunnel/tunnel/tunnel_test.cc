@@ -1,6 +1,5 @@
 #include <gtest/gtest.h>
 
-#include "ztunnel/core/telemetry/shard.h"
 #include "ztunnel/tunnel/test_nodes.h"
 
 namespace mesh::tunnel {
@@ -19,16 +18,7 @@ TEST_F(TunnelTest, BulkBothWaysArrivesWhole) {
   UniqueFd fd = Connect(kVip, 80);
   std::string sent(40 << 20, 0);
   for (size_t i = 0; i < sent.size(); ++i) sent[i] = static_cast<char>((i * 2654435761u) >> 13);
-  std::thread writer([&] {
-    for (size_t done = 0; done < sent.size();) {
-      const ssize_t n = send(fd.get(), sent.data() + done, sent.size() - done, MSG_NOSIGNAL);
-      if (n <= 0) break;
-      done += static_cast<size_t>(n);
-    }
-    shutdown(fd.get(), SHUT_WR);
-  });
-  const std::string received = ReadAll(fd.get());
-  writer.join();
+  const std::string received = SendAndReadAll(fd.get(), sent);
   EXPECT_EQ(received.size(), sent.size());
   EXPECT_TRUE(received == sent);
 }
@@ -57,31 +47,21 @@ TEST_F(TunnelTest, PolicyRefuses) {
 TEST_F(TunnelTest, TheSourceNamesWhatTheFarEndAnswered) {
   Listen(0);
   Run();
-  const auto counted = [this](mesh_reason reason) {
-    uint64_t n = 0;
-    OnLoop([&] {
-      n = metrics_.shard().closed_by_reason[static_cast<int>(telemetry::Reporter::kSource)][reason];
-    });
-    return n;
-  };
   EXPECT_TRUE(WasReset(Exchange(kServerIp, 7999, "x")));
-  EXPECT_EQ(counted(MESH_REASON_CONNECT_REFUSED), 1u);
+  EXPECT_EQ(Ended(MESH_REASON_CONNECT_REFUSED), 1u);
   EXPECT_TRUE(WasReset(Exchange(kServerIp, 15006, "x")));
-  EXPECT_EQ(counted(MESH_REASON_ILLEGAL_PORT), 1u);
+  EXPECT_EQ(Ended(MESH_REASON_ILLEGAL_PORT), 1u);
   DenyServer();
   OnLoop([this] { Publish(); });
   EXPECT_TRUE(WasReset(Exchange(kServerIp, server_port_, "x")));
-  EXPECT_EQ(counted(MESH_REASON_POLICY_DENY), 1u);
-  EXPECT_EQ(counted(MESH_REASON_TUNNEL_REFUSED), 0u);
+  EXPECT_EQ(Ended(MESH_REASON_POLICY_DENY), 1u);
+  EXPECT_EQ(Ended(MESH_REASON_TUNNEL_REFUSED), 0u);
 }
 
 TEST_F(TunnelTest, PolicyThatChangesEndsWhatLives) {
   Listen();
   Run();
-  UniqueFd fd = Connect(kServerIp, server_port_);
-  char buffer[8];
-  ASSERT_EQ(write(fd.get(), "ping", 4), 4);
-  ASSERT_EQ(read(fd.get(), buffer, sizeof buffer), 4);
+  UniqueFd fd = OpenConnection(kServerIp, server_port_);
   DenyServer();
   OnLoop([this] { Publish(); });
   EXPECT_EQ(ReadAll(fd.get()), "<ECONNRESET>");
@@ -90,10 +70,7 @@ TEST_F(TunnelTest, PolicyThatChangesEndsWhatLives) {
 TEST_F(TunnelTest, ResetOfTheClientReachesTheServer) {
   Listen();
   Run();
-  UniqueFd fd = Connect(kServerIp, server_port_);
-  char buffer[8];
-  ASSERT_EQ(write(fd.get(), "ping", 4), 4);
-  ASSERT_EQ(read(fd.get(), buffer, sizeof buffer), 4);
+  UniqueFd fd = OpenConnection(kServerIp, server_port_);
   const linger now{1, 0};
   setsockopt(fd.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
   fd.Reset();
@@ -104,10 +81,7 @@ TEST_F(TunnelTest, ResetOfTheClientReachesTheServer) {
 TEST_F(TunnelTest, SameNodeIsCopiedUnderTheDestinationsPolicy) {
   Listen(1);
   Run(true);
-  UniqueFd fd = Connect(kServerIp, server_port_);
-  char buffer[8];
-  ASSERT_EQ(write(fd.get(), "ping", 4), 4);
-  ASSERT_EQ(read(fd.get(), buffer, sizeof buffer), 4);
+  UniqueFd fd = OpenConnection(kServerIp, server_port_);
   OnLoop([this] {
     const auto active = near_->ActiveConnections();
     ASSERT_EQ(active.size(), 1u);
@@ -146,10 +120,7 @@ TEST_F(TunnelTest, APodThatRunsElsewhereByNowIsNotTheOneHere) {
   config_.node_name = "here";
   server_node_ = "there";
   Run(true);
-  UniqueFd fd = Connect(kServerIp, server_port_);
-  char buffer[8];
-  ASSERT_EQ(write(fd.get(), "ping", 4), 4);
-  ASSERT_EQ(read(fd.get(), buffer, sizeof buffer), 4);
+  UniqueFd fd = OpenConnection(kServerIp, server_port_);
   OnLoop([this] {
     const auto active = near_->ActiveConnections();
     ASSERT_EQ(active.size(), 2u) << "one at each end of the tunnel";
@@ -248,10 +219,7 @@ TEST_F(TunnelTest, DrainWaitsForWhatRunsAndTakesNothingNew) {
 TEST_F(TunnelTest, RemovedPodEndsItsConnectionsAtOnce) {
   Listen(1);
   Run();
-  UniqueFd fd = Connect(kServerIp, server_port_);
-  char buffer[8];
-  ASSERT_EQ(write(fd.get(), "ping", 4), 4);
-  ASSERT_EQ(read(fd.get(), buffer, sizeof buffer), 4);
+  UniqueFd fd = OpenConnection(kServerIp, server_port_);
   OnLoop([this] { far_->RemovePod("server-uid", Worker::Removal::kAbort); });
   EXPECT_EQ(ReadAll(fd.get()), "<ECONNRESET>");
   OnLoop([this] { EXPECT_EQ(far_->connections(), 0u); });
@@ -287,10 +255,7 @@ TEST_F(TunnelTest, OneNodeCanBeForcedThroughTheTunnel) {
   Listen(1);
   config_.force_encryption = true;
   Run(true);
-  UniqueFd fd = Connect(kServerIp, server_port_);
-  char buffer[8];
-  ASSERT_EQ(write(fd.get(), "ping", 4), 4);
-  ASSERT_EQ(read(fd.get(), buffer, sizeof buffer), 4);
+  UniqueFd fd = OpenConnection(kServerIp, server_port_);
   OnLoop([this] {
     const auto active = near_->ActiveConnections();
     ASSERT_EQ(active.size(), 2u) << "one at each end of the tunnel";

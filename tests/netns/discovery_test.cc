@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "tests/support/mesh_test.h"
+#include "tests/support/objects.h"
 #include "ztunnel/base/files.h"
 
 namespace mesh::test {
@@ -15,12 +16,6 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
-std::string Pod(const std::string& name, const std::string& node, bool server) {
-  return "---\napiVersion: v1\nkind: Pod\nmetadata: {name: " + name +
-         ", namespace: shop, labels: {app: " + name + "}}\nspec:\n  nodeName: " + node +
-         "\n  containers:\n  - {name: app, image: culvert/meshapp, command: [meshapp, " +
-         (server ? "serve, --port, \"8080\"]}\n" : "sleep]}\n");
-}
 std::string Service(const std::string& name, const std::string& app) {
   return "---\napiVersion: v1\nkind: Service\nmetadata: {name: " + name +
          ", namespace: shop}\nspec:\n  selector: {app: " + app +
@@ -46,14 +41,12 @@ const std::string kDenied = "namespaces: [shop]";
 class Discovery : public MeshTest {
  protected:
   static void SetUpTestSuite() {
-    if (!Up("discovery")) return;
-    const Outcome applied = mesh_->Apply(
-        "apiVersion: v1\nkind: Namespace\n"
-        "metadata: {name: shop, labels: {istio.io/dataplane-mode: ambient}}\n" +
-        Pod("client", "node-1", false) + Pod("near", "node-1", true) + Pod("far", "node-2", true) +
-        Service("near", "near") + Service("far", "far"));
-    ASSERT_EQ(applied.code, 0) << applied.out << applied.err;
-    ASSERT_TRUE(mesh_->WaitReady({"shop/client", "shop/near", "shop/far"}));
+    if (!Up("discovery",
+            kShopAndOutside + IdlePod("shop", "client", "node-1") +
+                ServingPod("shop", "near", "node-1") + ServingPod("shop", "far", "node-2") +
+                Service("near", "near") + Service("far", "far"),
+            {"shop/client", "shop/near", "shop/far"}))
+      return;
     ASSERT_TRUE(Eventually([] { return Get("near") == 0 && Get("far") == 0; }));
   }
   void TearDown() override {
@@ -66,8 +59,6 @@ class Discovery : public MeshTest {
         ->Exec("shop/client", {"curl", "-sS", "-m", "8", "-o", "/dev/null", "http://" + host + "/"})
         .code;
   }
-  // Refused, or reset before (55) or after the request was written.
-  static bool Refused(int code) { return code == 7 || code == 52 || code == 55 || code == 56; }
 
   // A loop of requests to near and far in turn: one word each, "ok" or "BAD-" and curl's code.
   static Background Load() {
@@ -191,20 +182,20 @@ TEST_F(Discovery, ServicesAndEndpointsComeInAnyOrder) {
                   {"first.shop.svc.cluster.local", "reason=no_healthy_endpoint"})
                 .empty();
   }));
-  ASSERT_EQ(mesh_->Apply(Pod("first", "node-2", true)).code, 0);
+  ASSERT_EQ(mesh_->Apply(ServingPod("shop", "first", "node-2")).code, 0);
   EXPECT_TRUE(Eventually([] { return Get("first") == 0; })) << Get("first");
   // Endpoint first.
-  ASSERT_EQ(mesh_->Apply(Pod("second", "node-2", true)).code, 0);
+  ASSERT_EQ(mesh_->Apply(ServingPod("shop", "second", "node-2")).code, 0);
   ASSERT_TRUE(mesh_->WaitReady({"shop/second"}));
   EXPECT_EQ(Get("second"), 6);
   ASSERT_EQ(mesh_->Apply(Service("second", "second")).code, 0);
   EXPECT_TRUE(Eventually([] { return Get("second") == 0; })) << Get("second");
   // The last endpoint goes, the service stays.
-  ASSERT_EQ(mesh_->Delete(Pod("second", "node-2", true)).code, 0);
+  ASSERT_EQ(mesh_->Delete(ServingPod("shop", "second", "node-2")).code, 0);
   EXPECT_TRUE(Eventually([] { return Refused(Get("second")); })) << Get("second");
   EXPECT_EQ(mesh_
                 ->Delete(Service("first", "first") + Service("second", "second") +
-                         Pod("first", "node-2", true))
+                         ServingPod("shop", "first", "node-2"))
                 .code,
             0);
 }

@@ -7,27 +7,18 @@
 
 #include "tests/support/dns_probe.h"
 #include "tests/support/mesh_test.h"
+#include "tests/support/objects.h"
 
 namespace mesh::test {
 namespace {
 
 constexpr int kA = 1, kTxt = 16, kAaaa = 28;
-constexpr const char* kManifests = R"(
-apiVersion: v1
-kind: Namespace
-metadata:
-  name: shop
-  labels: {istio.io/dataplane-mode: ambient}
----
+const std::string kManifests = kShopAndOutside + R"(---
 apiVersion: v1
 kind: Namespace
 metadata:
   name: other
   labels: {istio.io/dataplane-mode: ambient}
----
-apiVersion: v1
-kind: Namespace
-metadata: {name: outside}
 ---
 apiVersion: v1
 kind: Service
@@ -74,15 +65,8 @@ spec:
     spec:
       containers:
       - {name: http, image: culvert/meshapp, command: [meshapp, serve, --port, "8080"]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: client, namespace: shop}
-spec:
-  nodeName: node-1
-  containers:
-  - {name: app, image: culvert/meshapp, command: [meshapp, sleep]}
----
+)" + IdlePod("shop", "client", "node-1") +
+                               R"(---
 apiVersion: v1
 kind: Pod
 metadata: {name: resolver, namespace: outside}
@@ -94,11 +78,9 @@ spec:
 class Dns : public MeshTest, public testing::WithParamInterface<const char*> {
  protected:
   static void SetUpTestSuite() {
-    if (!Up("dns")) return;
-    const Outcome applied = mesh_->Apply(kManifests + DnsServerContainers());
-    ASSERT_EQ(applied.code, 0) << applied.out << applied.err;
-    ASSERT_TRUE(mesh_->WaitReady({"shop/client", "shop/db-0", "shop/db-1", "outside/resolver"}))
-        << mesh_->Meshctl({"status"}).out;
+    if (!Up("dns", kManifests + DnsServerContainers(),
+            {"shop/client", "shop/db-0", "shop/db-1", "outside/resolver"}))
+      return;
     resolver_ = mesh_->PodIp("outside/resolver");
     ASSERT_TRUE(Eventually([] {
       return Ask("db.shop.svc.cluster.local", kA, "udp").find("answers=2") != npos;

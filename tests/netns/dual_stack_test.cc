@@ -6,27 +6,11 @@
 #include <tuple>
 
 #include "tests/support/mesh_test.h"
+#include "tests/support/objects.h"
 
 namespace mesh::test {
 namespace {
 
-constexpr const char* kNamespaces = R"(
-apiVersion: v1
-kind: Namespace
-metadata: {name: shop, labels: {istio.io/dataplane-mode: ambient}}
----
-apiVersion: v1
-kind: Namespace
-metadata: {name: outside}
-)";
-
-std::string Pod(const std::string& ns, const std::string& name, const std::string& node,
-                bool server) {
-  return "---\napiVersion: v1\nkind: Pod\nmetadata: {name: " + name + ", namespace: " + ns +
-         ", labels: {app: " + name + "}}\nspec:\n  nodeName: " + node +
-         "\n  containers:\n  - {name: app, image: culvert/meshapp, command: [meshapp, " +
-         (server ? "serve, --port, \"8080\"]}\n" : "sleep]}\n");
-}
 std::string Service(const std::string& app, const std::string& suffix,
                     const std::string& families) {
   return "---\napiVersion: v1\nkind: Service\nmetadata: {name: " + app + suffix +
@@ -45,15 +29,15 @@ class DualStack : public MeshTest,
                   public testing::WithParamInterface<std::tuple<int, std::string>> {
  protected:
   static void SetUpTestSuite() {
-    if (!Up("dual")) return;
-    const Outcome applied = mesh_->Apply(
-        kNamespaces + Pod("shop", "client", "node-1", false) +
-        Pod("outside", "stranger", "node-1", false) + Pod("shop", "near", "node-1", true) +
-        Pod("shop", "far", "node-2", true) + Pod("outside", "near-plain", "node-1", true) +
-        Pod("outside", "far-plain", "node-2", true) + Services("near") + Services("far"));
-    ASSERT_EQ(applied.code, 0) << applied.out << applied.err;
-    ASSERT_TRUE(mesh_->WaitReady({"shop/client", "outside/stranger", "shop/near", "shop/far",
-                                  "outside/near-plain", "outside/far-plain"}));
+    if (!Up("dual",
+            kShopAndOutside + IdlePod("shop", "client", "node-1") +
+                IdlePod("outside", "stranger", "node-1") + ServingPod("shop", "near", "node-1") +
+                ServingPod("shop", "far", "node-2") +
+                ServingPod("outside", "near-plain", "node-1") +
+                ServingPod("outside", "far-plain", "node-2") + Services("near") + Services("far"),
+            {"shop/client", "outside/stranger", "shop/near", "shop/far", "outside/near-plain",
+             "outside/far-plain"}))
+      return;
     ASSERT_TRUE(Eventually(
         [] { return Get("client", 4, "near-46") == 0 && Get("client", 6, "far-64") == 0; }));
   }
@@ -81,8 +65,6 @@ class DualStack : public MeshTest,
     const std::string ip = mesh_->PodIp(pod, family);
     return (family == 6 ? "[" + ip + "]" : ip) + ":8080";
   }
-  // Refused, or reset before (55) or after the request was written.
-  static bool Refused(int code) { return code == 7 || code == 52 || code == 55 || code == 56; }
 
   void Deny(const std::string& ip) {
     applied_ =

@@ -4,21 +4,12 @@
 #include <unistd.h>
 
 #include "tests/support/mesh_test.h"
+#include "tests/support/objects.h"
 
 namespace mesh::test {
 namespace {
 
-constexpr const char* kManifests = R"(
-apiVersion: v1
-kind: Namespace
-metadata:
-  name: shop
-  labels: {istio.io/dataplane-mode: ambient}
----
-apiVersion: v1
-kind: Namespace
-metadata: {name: outside}
----
+const std::string kManifests = kShopAndOutside + R"(---
 apiVersion: v1
 kind: Service
 metadata: {name: server, namespace: shop}
@@ -26,31 +17,9 @@ spec:
   selector: {app: server}
   ports:
   - {name: http, port: 80, targetPort: 8080}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: client, namespace: shop}
-spec:
-  nodeName: node-1
-  containers:
-  - {name: app, image: culvert/meshapp, command: [meshapp, sleep]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: stranger, namespace: outside}
-spec:
-  nodeName: node-1
-  containers:
-  - {name: app, image: culvert/meshapp, command: [meshapp, sleep]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: server, namespace: shop, labels: {app: server}}
-spec:
-  nodeName: node-2
-  containers:
-  - {name: app, image: culvert/meshapp, command: [meshapp, serve, --port, "8080", --name, server]}
----
+)" + IdlePod("shop", "client", "node-1") +
+                               IdlePod("outside", "stranger", "node-1") +
+                               ServingPod("shop", "server", "node-2") + R"(---
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
 metadata: {name: default, namespace: shop}
@@ -60,10 +29,7 @@ spec: {mtls: {mode: STRICT}}
 class Failure : public MeshTest {
  protected:
   static void SetUpTestSuite() {
-    if (!Up("failure")) return;
-    const Outcome applied = mesh_->Apply(kManifests);
-    ASSERT_EQ(applied.code, 0) << applied.out << applied.err;
-    ASSERT_TRUE(mesh_->WaitReady({"shop/client", "shop/server", "outside/stranger"}));
+    if (!Up("failure", kManifests, {"shop/client", "shop/server", "outside/stranger"})) return;
     ASSERT_TRUE(Eventually([] { return Get().code == 0; }));
   }
 

@@ -7,41 +7,17 @@
 #include "tests/support/certificates.h"
 #include "tests/support/hbone_probe.h"
 #include "tests/support/mesh_test.h"
+#include "tests/support/objects.h"
 
 namespace mesh::test {
 namespace {
 
-constexpr const char* kManifests = R"(
-apiVersion: v1
-kind: Namespace
-metadata:
-  name: shop
-  labels: {istio.io/dataplane-mode: ambient}
----
-apiVersion: v1
-kind: Namespace
-metadata: {name: outside}
----
+const std::string kManifests = kShopAndOutside + R"(---
 apiVersion: v1
 kind: ServiceAccount
 metadata: {name: foreign, namespace: outside}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: client, namespace: shop}
-spec:
-  nodeName: node-1
-  containers:
-  - {name: app, image: culvert/meshapp, command: [meshapp, sleep]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: near, namespace: shop, labels: {app: near}}
-spec:
-  nodeName: node-1
-  containers:
-  - {name: app, image: culvert/meshapp, command: [meshapp, serve, --port, "8080", --name, near]}
----
+)" + IdlePod("shop", "client", "node-1") +
+                               ServingPod("shop", "near", "node-1") + R"(---
 apiVersion: v1
 kind: Pod
 metadata: {name: far, namespace: shop, labels: {app: far}}
@@ -52,15 +28,8 @@ spec:
     image: culvert/meshapp
     command: [meshapp, serve, --port, "8080", --name, far]
     ports: [{name: web, containerPort: 8080}]
----
-apiVersion: v1
-kind: Pod
-metadata: {name: stranger, namespace: outside}
-spec:
-  nodeName: node-1
-  containers:
-  - {name: app, image: culvert/meshapp, command: [meshapp, sleep]}
----
+)" + IdlePod("outside", "stranger", "node-1") +
+                               R"(---
 apiVersion: v1
 kind: Pod
 metadata:
@@ -138,11 +107,9 @@ for t in threads: t.join()
 class Hostile : public MeshTest {
  protected:
   static void SetUpTestSuite() {
-    if (!Up("hostile")) return;
-    const Outcome applied = mesh_->Apply(kManifests);
-    ASSERT_EQ(applied.code, 0) << applied.out << applied.err;
-    ASSERT_TRUE(mesh_->WaitReady(
-        {"shop/client", "shop/near", "shop/far", "outside/stranger", "outside/foreign"}));
+    if (!Up("hostile", kManifests,
+            {"shop/client", "shop/near", "shop/far", "outside/stranger", "outside/foreign"}))
+      return;
     for (const char* who : {"foreign", "denied", "other"}) {
       const Outcome made =
           IssueCertificate(mesh_->root() + "/pki/ca", Certificate(who),

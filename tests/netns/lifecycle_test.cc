@@ -9,22 +9,13 @@
 #include <map>
 
 #include "tests/support/mesh_test.h"
+#include "tests/support/objects.h"
 #include "tests/support/pod_script.h"
 
 namespace mesh::test {
 namespace {
 
-constexpr const char* kManifests = R"(
-apiVersion: v1
-kind: Namespace
-metadata:
-  name: shop
-  labels: {istio.io/dataplane-mode: ambient}
----
-apiVersion: v1
-kind: Namespace
-metadata: {name: outside}
----
+const std::string kManifests = kShopAndOutside + R"(---
 apiVersion: v1
 kind: Service
 metadata: {name: near, namespace: shop}
@@ -84,18 +75,16 @@ class Lifecycle : public MeshTest {
              "KEEPALIVE_TIME=1s KEEPALIVE_INTERVAL=1s KEEPALIVE_RETRIES=2",
              1);
     ::setenv("MESH_LOCAL_CONTROLLER_FLAGS", "--max-cert-lifetime 20s", 1);
-    const bool up = Up("lifecycle");
+    const bool up = Up("lifecycle",
+                       kManifests + Account("client") + Account("server") + Account("victim") +
+                           Account("heir") + Pod({.name = "client", .account = "client"}) +
+                           Pod({.name = "near", .account = "server"}) +
+                           Pod({.name = "far", .node = "node-2", .account = "server"}) +
+                           Pod({.name = "keeper", .node = "node-2", .account = "heir"}),
+                       {"shop/client", "shop/near", "shop/far", "shop/keeper"});
     ::unsetenv("MESH_LOCAL_ENV");
     ::unsetenv("MESH_LOCAL_CONTROLLER_FLAGS");
     if (!up) return;
-    const Outcome applied = mesh_->Apply(
-        std::string(kManifests) + Account("client") + Account("server") + Account("victim") +
-        Account("heir") + Pod({.name = "client", .account = "client"}) +
-        Pod({.name = "near", .account = "server"}) +
-        Pod({.name = "far", .node = "node-2", .account = "server"}) +
-        Pod({.name = "keeper", .node = "node-2", .account = "heir"}));
-    ASSERT_EQ(applied.code, 0) << applied.out << applied.err;
-    ASSERT_TRUE(mesh_->WaitReady({"shop/client", "shop/near", "shop/far", "shop/keeper"}));
     ASSERT_TRUE(Eventually([] { return Get("far").code == 0 && Get("near").code == 0; }));
   }
 

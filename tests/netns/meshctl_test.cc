@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "tests/support/mesh_test.h"
+#include "tests/support/objects.h"
 #include "ztunnel/base/files.h"
 
 namespace mesh::test {
@@ -18,17 +19,7 @@ using testing::StartsWith;
 
 constexpr int kFailed = 1, kUsage = 2, kNotRunning = 3;
 
-constexpr const char* kManifests = R"(
-apiVersion: v1
-kind: Namespace
-metadata:
-  name: shop
-  labels: {istio.io/dataplane-mode: ambient}
----
-apiVersion: v1
-kind: Namespace
-metadata: {name: outside}
----
+const std::string kManifests = kShopAndOutside + R"(---
 apiVersion: v1
 kind: Service
 metadata: {name: server, namespace: shop}
@@ -48,39 +39,14 @@ spec:
     spec:
       containers:
       - {name: app, image: culvert/meshapp, command: [meshapp, serve, --port, "8080"]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: client, namespace: shop}
-spec:
-  nodeName: node-1
-  containers:
-  - {name: app, image: culvert/meshapp, command: [meshapp, sleep]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: twin, namespace: shop}
-spec:
-  nodeName: node-1
-  containers:
-  - {name: app, image: culvert/meshapp, command: [meshapp, sleep]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: twin, namespace: outside}
-spec:
-  nodeName: node-2
-  containers:
-  - {name: app, image: culvert/meshapp, command: [meshapp, sleep]}
-)";
+)" + IdlePod("shop", "client", "node-1") +
+                               IdlePod("shop", "twin", "node-1") +
+                               IdlePod("outside", "twin", "node-2");
 
 class Meshctl : public MeshTest {
  protected:
   static void SetUpTestSuite() {
-    if (!Up("meshctl")) return;
-    const Outcome applied = mesh_->Apply(kManifests);
-    ASSERT_EQ(applied.code, 0) << applied.out << applied.err;
-    ASSERT_TRUE(mesh_->WaitReady({"shop/client", "shop/twin", "outside/twin"}));
+    if (!Up("meshctl", kManifests, {"shop/client", "shop/twin", "outside/twin"})) return;
     ASSERT_TRUE(Eventually([] {
       return Run({"local", "ps", "-n", "shop"}).out.find("server-") != std::string::npos;
     }));

@@ -3,21 +3,12 @@
 #include <stdlib.h>
 
 #include "tests/support/mesh_test.h"
+#include "tests/support/objects.h"
 
 namespace mesh::test {
 namespace {
 
-constexpr const char* kManifests = R"(
-apiVersion: v1
-kind: Namespace
-metadata:
-  name: shop
-  labels: {istio.io/dataplane-mode: ambient}
----
-apiVersion: v1
-kind: Namespace
-metadata: {name: outside}
----
+const std::string kManifests = kShopAndOutside + R"(---
 apiVersion: v1
 kind: Service
 metadata: {name: server, namespace: shop}
@@ -26,50 +17,17 @@ spec:
   selector: {app: server}
   ports:
   - {name: http, port: 80, targetPort: 8080}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: client, namespace: shop}
-spec:
-  nodeName: node-1
-  containers:
-  - {name: app, image: culvert/meshapp, command: [meshapp, sleep]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: server, namespace: shop, labels: {app: server}}
-spec:
-  nodeName: node-2
-  containers:
-  - {name: app, image: culvert/meshapp, command: [meshapp, serve, --port, "8080", --name, server]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: direct, namespace: shop}
-spec:
-  nodeName: node-2
-  containers:
-  - {name: app, image: culvert/meshapp, command: [meshapp, serve, --port, "8080", --name, direct]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: plain, namespace: outside}
-spec:
-  nodeName: node-2
-  containers:
-  - {name: app, image: culvert/meshapp, command: [meshapp, serve, --port, "8080", --name, plain]}
-)";
+)" + IdlePod("shop", "client", "node-1") +
+                               ServingPod("shop", "server", "node-2") +
+                               ServingPod("shop", "direct", "node-2") +
+                               ServingPod("outside", "plain", "node-2");
 
 class OnDemand : public MeshTest {
  protected:
   static void SetUpTestSuite() {
     ::setenv("MESH_LOCAL_ENV", "XDS_ON_DEMAND=true ISTIO_META_DNS_CAPTURE=false", 1);
-    const bool up = Up("ondemand");
+    Up("ondemand", kManifests, {"shop/client", "shop/server", "shop/direct", "outside/plain"});
     ::unsetenv("MESH_LOCAL_ENV");
-    if (!up) return;
-    const Outcome applied = mesh_->Apply(kManifests);
-    ASSERT_EQ(applied.code, 0) << applied.out << applied.err;
-    ASSERT_TRUE(mesh_->WaitReady({"shop/client", "shop/server", "shop/direct", "outside/plain"}));
   }
   static Outcome Get(const std::string& address) {
     return mesh_->Exec("shop/client", {"curl", "-sS", "-m", "8", "http://" + address + "/"});

@@ -6,42 +6,19 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/support/certificates.h"
 #include "tests/support/mesh_test.h"
+#include "tests/support/objects.h"
 
 namespace mesh::test {
 namespace {
 
-constexpr const char* kManifests = R"(
-apiVersion: v1
-kind: Namespace
-metadata:
-  name: shop
-  labels: {istio.io/dataplane-mode: ambient}
----
-apiVersion: v1
-kind: Namespace
-metadata: {name: outside}
----
+const std::string kManifests = kShopAndOutside + R"(---
 apiVersion: v1
 kind: ServiceAccount
 metadata: {name: foreign, namespace: outside}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: client, namespace: shop}
-spec:
-  nodeName: node-1
-  containers:
-  - {name: app, image: culvert/meshapp, command: [meshapp, sleep]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: server, namespace: shop}
-spec:
-  nodeName: node-2
-  containers:
-  - {name: app, image: culvert/meshapp, command: [meshapp, serve, --port, "8080", --name, server]}
----
+)" + IdlePod("shop", "client", "node-1") +
+                               ServingPod("shop", "server", "node-2") + R"(---
 apiVersion: v1
 kind: Pod
 metadata:
@@ -89,27 +66,11 @@ class Peers : public MeshTest {
     MeshTest::SetUp();
   }
   static void SetUpTestSuite() {
-    if (!HavePeers() || !Up("peers")) return;
-    const Outcome applied = mesh_->Apply(kManifests);
-    ASSERT_EQ(applied.code, 0) << applied.out << applied.err;
-    ASSERT_TRUE(mesh_->WaitReady({"shop/client", "shop/server", "outside/foreign"}));
+    if (!HavePeers() || !Up("peers", kManifests, {"shop/client", "shop/server", "outside/foreign"}))
+      return;
     dir_ = mesh_->root() + "/peers";
-    ASSERT_EQ(RunCommand({"mkdir", "-p", dir_}).code, 0);
-    // A certificate of this mesh for outside/foreign, by the mesh's own authority.
-    const std::string ca = mesh_->root() + "/pki/ca";
-    const Outcome made = RunCommand(
-        {"bash", "-ec",
-         "cd " + dir_ +
-             "; openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem"
-             " -subj / -out csr.pem 2>/dev/null;"
-             " echo 'subjectAltName=critical,URI:spiffe://cluster.local/ns/outside/sa/foreign' > "
-             "ext;"
-             " openssl x509 -req -in csr.pem -CA " +
-             ca + "/ca-cert.pem -CAkey " + ca +
-             "/ca-key.pem"
-             " -CAcreateserial -CAserial serial -days 1 -extfile ext -out leaf.pem 2>/dev/null;"
-             " cp " +
-             mesh_->root() + "/pki/root-cert.pem root.pem"});
+    const Outcome made = IssueCertificate(mesh_->root() + "/pki/ca", dir_,
+                                          "spiffe://cluster.local/ns/outside/sa/foreign");
     ASSERT_EQ(made.code, 0) << made.err;
   }
   static Outcome Curl8(std::vector<std::string> more) {
@@ -154,8 +115,9 @@ TEST_F(Peers, OurOutboundReachesAnEndThatNghttpxTerminates) {
   Background nghttpx(mesh_->ExecWords(
       "outside/foreign",
       {"nghttpx", "--conf=/dev/null", "--http2-proxy", "-f0.0.0.0,15008", "-b127.0.0.1,8118",
-       "--verify-client", "--verify-client-cacert=" + dir_ + "/root.pem", "--workers=1",
-       "--errorlog-file=" + dir_ + "/nghttpx.log", dir_ + "/key.pem", dir_ + "/leaf.pem"}));
+       "--verify-client", "--verify-client-cacert=" + mesh_->root() + "/pki/root-cert.pem",
+       "--workers=1", "--errorlog-file=" + dir_ + "/nghttpx.log", dir_ + "/key.pem",
+       dir_ + "/leaf.pem"}));
   Outcome got;
   EXPECT_TRUE(Eventually([&] {
     got = mesh_->Exec("shop/client", {"curl", "-sS", "-m", "5", "-H", "Connection: close",

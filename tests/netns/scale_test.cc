@@ -5,22 +5,13 @@
 #include <algorithm>
 
 #include "tests/support/mesh_test.h"
+#include "tests/support/objects.h"
 #include "tests/support/pod_script.h"
 
 namespace mesh::test {
 namespace {
 
-constexpr const char* kManifests = R"(
-apiVersion: v1
-kind: Namespace
-metadata:
-  name: shop
-  labels: {istio.io/dataplane-mode: ambient}
----
-apiVersion: v1
-kind: Namespace
-metadata: {name: outside}
----
+const std::string kManifests = kShopAndOutside + R"(---
 apiVersion: v1
 kind: Service
 metadata: {name: near, namespace: shop}
@@ -50,12 +41,6 @@ std::string ServerPod(const std::string& name, const std::string& node,
 )";
 }
 
-std::string IdlePod(const std::string& name, const std::string& ns = "shop") {
-  return "---\napiVersion: v1\nkind: Pod\nmetadata: {name: " + name + ", namespace: " + ns +
-         "}\nspec:\n  nodeName: node-1\n  containers:\n"
-         "  - {name: app, image: culvert/meshapp, command: [meshapp, sleep]}\n";
-}
-
 // Opens argv[2] connections to argv[1], sends a byte over each and reads it back; when told so, the
 // same again over the same connections, and ends them all.
 constexpr const char* kHold = R"(
@@ -81,14 +66,14 @@ say('done')
 class Scale : public MeshTest {
  protected:
   static void SetUpTestSuite() {
-    if (!Up("scale")) return;
-    const Outcome applied = mesh_->Apply(
-        std::string(kManifests) + IdlePod("client") + IdlePod("flooder") +
-        ServerPod("near", "node-1") + ServerPod("far", "node-2") + IdlePod("client", "outside") +
-        IdlePod("flooder", "outside") + ServerPod("near", "node-1", "outside"));
-    ASSERT_EQ(applied.code, 0) << applied.out << applied.err;
-    ASSERT_TRUE(mesh_->WaitReady({"shop/client", "shop/flooder", "shop/near", "shop/far",
-                                  "outside/client", "outside/flooder", "outside/near"}));
+    if (!Up("scale",
+            kManifests + IdlePod("shop", "client", "node-1") +
+                IdlePod("shop", "flooder", "node-1") + ServerPod("near", "node-1") +
+                ServerPod("far", "node-2") + IdlePod("outside", "client", "node-1") +
+                IdlePod("outside", "flooder", "node-1") + ServerPod("near", "node-1", "outside"),
+            {"shop/client", "shop/flooder", "shop/near", "shop/far", "outside/client",
+             "outside/flooder", "outside/near"}))
+      return;
     for (const char* pod : {"shop/client", "shop/flooder"}) {
       for (const char* host : {"near", "far"}) {
         ASSERT_TRUE(Eventually([&] { return Short(pod, host, "0.1").code == 0; }));

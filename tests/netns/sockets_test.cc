@@ -3,41 +3,15 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/mesh_test.h"
+#include "tests/support/objects.h"
 
 namespace mesh::test {
 namespace {
 
-constexpr const char* kManifests = R"(
-apiVersion: v1
-kind: Namespace
-metadata:
-  name: shop
-  labels: {istio.io/dataplane-mode: ambient}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: client, namespace: shop}
-spec:
-  nodeName: node-1
-  containers:
-  - {name: app, image: culvert/meshapp, command: [meshapp, sleep]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: near, namespace: shop}
-spec:
-  nodeName: node-1
-  containers:
-  - {name: echo, image: culvert/meshapp, command: [meshapp, tcp-echo, --port, "9000"]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: far, namespace: shop}
-spec:
-  nodeName: node-2
-  containers:
-  - {name: echo, image: culvert/meshapp, command: [meshapp, tcp-echo, --port, "9000"]}
----
+const std::string kManifests = kShopAndOutside + IdlePod("shop", "client", "node-1") +
+                               PodOf("shop", "near", "node-1", R"(tcp-echo, --port, "9000")") +
+                               PodOf("shop", "far", "node-2", R"(tcp-echo, --port, "9000")") +
+                               R"(---
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
 metadata: {name: default, namespace: shop}
@@ -92,10 +66,7 @@ const Way kWays[] = {
 class Sockets : public MeshTest, public testing::WithParamInterface<Way> {
  protected:
   static void SetUpTestSuite() {
-    if (!Up("sockets")) return;
-    const Outcome applied = mesh_->Apply(kManifests);
-    ASSERT_EQ(applied.code, 0) << applied.out << applied.err;
-    ASSERT_TRUE(mesh_->WaitReady({"shop/client", "shop/near", "shop/far"}));
+    if (!Up("sockets", kManifests, {"shop/client", "shop/near", "shop/far"})) return;
     ASSERT_TRUE(Eventually([] {
       return Try(kWays[0].code, "shop/far", 4).code == 0 &&
              Try(kWays[0].code, "shop/near", 6).code == 0;

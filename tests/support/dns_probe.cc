@@ -1,5 +1,7 @@
 #include "tests/support/dns_probe.h"
 
+#include "tests/support/python.h"
+
 namespace mesh::test {
 namespace {
 
@@ -9,13 +11,6 @@ server, name, qtype, how = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[
 def qname(n): return b''.join(bytes([len(p)]) + p.encode() for p in n.split('.') if p) + b'\0'
 query = struct.pack('>HHHHHH', 0x4d53, 0x0100, 1, 0, 0, 0) + qname(name) + struct.pack('>HH', qtype, 1)
 family = socket.AF_INET6 if ':' in server else socket.AF_INET
-def exactly(s, n):
-    got = b''
-    while len(got) < n:
-        b = s.recv(n - len(got))
-        if not b: raise EOFError()
-        got += b
-    return got
 def skip(m, at):
     while True:
         n = m[at]
@@ -90,9 +85,13 @@ constexpr const char* kServerPod = R"py(
 
 std::vector<std::string> DnsAsk(std::string_view server, std::string_view name, int type,
                                 std::string_view how) {
-  return {
-      "python3",       "-c", kClient, std::string(server), std::string(name), std::to_string(type),
-      std::string(how)};
+  return {"python3",
+          "-c",
+          std::string(kPythonExactly) + kClient,
+          std::string(server),
+          std::string(name),
+          std::to_string(type),
+          std::string(how)};
 }
 
 std::string DnsServerContainers() { return kServerPod; }

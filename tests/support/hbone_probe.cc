@@ -1,5 +1,7 @@
 #include "tests/support/hbone_probe.h"
 
+#include "tests/support/python.h"
+
 namespace mesh::test {
 namespace {
 
@@ -7,13 +9,6 @@ constexpr const char* kCommon = R"py(
 import socket, ssl, struct, sys, threading
 def frame(kind, flags, stream, payload=b''):
     return struct.pack('>I', len(payload))[1:] + bytes([kind, flags]) + struct.pack('>I', stream) + payload
-def exactly(s, n):
-    got = b''
-    while len(got) < n:
-        b = s.recv(n - len(got))
-        if not b: raise EOFError()
-        got += b
-    return got
 def read_frame(s):
     head = exactly(s, 9)
     return head[3], head[4], struct.unpack('>I', head[5:])[0], exactly(s, int.from_bytes(head[:3], 'big'))
@@ -99,7 +94,7 @@ while True:
 
 std::vector<std::string> AskForTunnels(std::string_view directory,
                                        const std::vector<TunnelAsk>& asks) {
-  std::vector<std::string> argv = {"python3", "-c", std::string(kCommon) + kClient,
+  std::vector<std::string> argv = {"python3", "-c", std::string(kPythonExactly) + kCommon + kClient,
                                    std::string(directory)};
   for (const TunnelAsk& ask : asks) {
     argv.insert(argv.end(), {ask.address, ask.port, ask.authority});
@@ -108,7 +103,7 @@ std::vector<std::string> AskForTunnels(std::string_view directory,
 }
 
 std::vector<std::string> ServeTunnelsBadly(std::string_view directory, std::string_view behaviour) {
-  return {"python3", "-c", std::string(kCommon) + kServer, std::string(directory),
+  return {"python3", "-c", std::string(kPythonExactly) + kCommon + kServer, std::string(directory),
           std::string(behaviour)};
 }
 

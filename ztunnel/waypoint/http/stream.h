@@ -98,8 +98,9 @@ class ClientConnection {
   virtual ~ClientConnection() = default;
   // How many more requests it takes now: of HTTP/1 one at a time; 0 while it goes away.
   virtual size_t Capacity() const = 0;
-  // The stream is the connection's own, valid until OnClosed or Detach. `end`: no body.
-  virtual ClientStream* Request(RequestHead head, bool end, ClientEvents& events) = 0;
+  // The stream is the connection's own, valid until OnClosed or Detach. `end`: no body. `head` is
+  // written out before it returns.
+  virtual ClientStream* Request(const RequestHead& head, bool end, ClientEvents& events) = 0;
   virtual size_t streams() const = 0;
   // No new requests; closes when the last has ended.
   virtual void Drain() = 0;

@@ -33,8 +33,15 @@ class HeaderMap {
   // All values of the name, joined by ','; nothing when absent.
   std::optional<std::string> Joined(std::string_view name) const;
 
-  // `name` is lower case already (checked in debug builds).
+  // `name` is lower case already (checked in debug builds). Here and in Set the texts may be the
+  // map's own.
   void Add(std::string_view name, std::string_view value);
+  // For codecs: any case. False, and nothing is added, when the name is no field name. The value is
+  // taken as it is.
+  bool AddFromWire(std::string_view name, std::string_view value);
+  void PopBack();  // the field added last
+  // Room for that much is made once; more is possible.
+  void Reserve(size_t fields, size_t bytes);
   // One field, in the place of the first, others of the name go.
   void Set(std::string_view name, std::string_view value);
   size_t Remove(std::string_view name);
@@ -48,7 +55,11 @@ class HeaderMap {
   std::string_view At(uint32_t place, uint32_t size) const {
     return std::string_view(bytes_).substr(place, size);
   }
-  std::string bytes_;
+  uint32_t Store(std::string_view text);
+  bool IsOwn(std::string_view text) const;
+  void DropGaps();
+
+  std::string bytes_;  // of fields that went, too, until they are half
   std::vector<Field> fields_;
 };
 

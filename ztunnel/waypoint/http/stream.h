@@ -14,6 +14,8 @@
 // handler lives until OnClosed or Detach.
 #pragma once
 
+#include <absl/time/time.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -79,6 +81,15 @@ class ServerVisitor {
   virtual void OnConnectionClosed() = 0;
 };
 
+class ServerConnection {
+ public:
+  virtual ~ServerConnection() = default;  // a stream that is left hears OnClosed(kLocal)
+  virtual size_t streams() const = 0;
+  // Ends in good order: what is in progress is finished, the peer is told to go elsewhere, then
+  // OnConnectionClosed comes.
+  virtual void Drain() = 0;
+};
+
 // ---- Clients
 
 class ClientEvents : public StreamEvents {
@@ -115,12 +126,19 @@ class ClientConnectionVisitor {
 
 // What a codec does at its limits; each has its metric and its answer.
 struct Limits {
-  size_t head_bytes = 60 << 10;  // request: 431; response: 502 (kProtocol)
-  size_t head_fields = 100;      // the same
-  size_t line_bytes = 32 << 10;  // request line: 414
-  size_t trailer_bytes = 8 << 10;
+  size_t head_bytes = 60 << 10;           // request: 431; response: 502 (kProtocol)
+  size_t head_fields = 100;               // the same
+  size_t line_bytes = 32 << 10;           // request line: 414
+  size_t trailer_bytes = 8 << 10;         // kProtocol
   size_t buffered_bytes = 256 << 10;      // Room() of an empty stream; received and not Consumed
   uint32_t max_concurrent_streams = 100;  // HTTP/2 server
+  // Without a stream for that long: the connection closes, silently.
+  absl::Duration idle_timeout = absl::Hours(1);
+  // HTTP/1 server: from the first byte of a head to its last: 408.
+  absl::Duration head_timeout = absl::Seconds(60);
+  // HTTP/1 server: how long a connection that drains waits for one more request, which is told
+  // `Connection: close`, before it closes without having said so.
+  absl::Duration drain_idle_timeout = absl::Seconds(1);
 };
 
 }  // namespace mesh::http

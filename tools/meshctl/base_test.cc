@@ -35,6 +35,66 @@ TEST(MeshctlYaml, WhatIsWrittenReadsBackTheSame) {
   EXPECT_EQ(back->front().value.Dump(), value.Dump()) << ToYaml(value);
 }
 
+TEST(MeshctlYaml, TextThatLooksLikeSomethingElseStaysText) {
+  for (const char* text : {"0x0af40202",
+                           "0XFF",
+                           "0o17",
+                           "0123",
+                           "08",
+                           "1e3",
+                           "1E-3",
+                           "-1",
+                           "+1",
+                           ".5",
+                           "1_000",
+                           ".inf",
+                           "-.inf",
+                           ".nan",
+                           "0x1p3",
+                           "1:30",
+                           "2001:db8::1",
+                           "12:30:45.6",
+                           "2026-01-02",
+                           "2026-01-02T03:04:05Z",
+                           "2026-01-02 03:04:05",
+                           "yes",
+                           "No",
+                           "ON",
+                           "off",
+                           "y",
+                           "N",
+                           "True",
+                           "FALSE",
+                           "Null",
+                           "~",
+                           "<<",
+                           "=",
+                           "...",
+                           "---",
+                           "- a",
+                           "? a",
+                           "a:",
+                           "12345678",
+                           "0e0"}) {
+    const Json value = Json::Obj({{"value", text}, {text, 1.0}, {"list", Json::Array{text}}});
+    const std::string yaml = ToYaml(value);
+    const auto back = ParseYaml(yaml);
+    ASSERT_TRUE(back.ok()) << yaml;
+    ASSERT_EQ(back->size(), 1u) << yaml;
+    EXPECT_EQ(back->front().value.Dump(), value.Dump()) << yaml;
+    // What one reader takes for text, another may not: it stands in quotes.
+    EXPECT_EQ(ToYaml(text), Json(text).Dump() + "\n");
+  }
+}
+
+TEST(MeshctlYaml, PlainTextStaysPlain) {
+  for (const char* text :
+       {"10.96.0.1", "10.0.0.0/8", "1.2.3", "10s", "5m", "100Mi", "v1", "reviews",
+        "registry.local/app:1.2", "istio.io/v1", "a-b_c", "noon", "nobody"}) {
+    EXPECT_EQ(ToYaml(text), std::string(text) + "\n");
+  }
+}
+
 TEST(MeshctlYaml, DocumentsKnowTheirLines) {
   const auto documents = ParseYaml("# first\nkind: A\n---\n---\n\nkind: B\n");
   ASSERT_TRUE(documents.ok());

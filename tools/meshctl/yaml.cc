@@ -8,25 +8,39 @@
 namespace mesh::meshctl {
 namespace {
 
-// Would a plain scalar of this text be read back as this text?
-bool IsPlainSafe(std::string_view text) {
-  if (text.empty() || text.front() == ' ' || text.back() == ' ') return false;
-  constexpr std::string_view kLeading = "-?:,[]{}#&*!|>'\"%@`~=<";
-  if (kLeading.find(text.front()) != std::string_view::npos) return false;
-  const bool numeric = std::isdigit(static_cast<unsigned char>(text.front())) ||
-                       text.front() == '.' || text.front() == '+';
-  const bool address = std::count(text.begin(), text.end(), '.') > 1;
-  if (numeric && !address &&
-      text.find_first_not_of("0123456789.+-eExXoO_:") == std::string_view::npos)
+// Could a reader take this text for a number, a time of day or a date? Readers differ in what they
+// know (0x1f, 0o17, 017, 1e3, 1_000, 1:30, 2026-01-02T03:04:05Z, .inf), so all count; an address or
+// a version has more than one dot and no colon, and is none of them.
+bool LooksNumeric(std::string_view text) {
+  if (!std::isdigit(static_cast<unsigned char>(text.front())) && text.front() != '.' &&
+      text.front() != '+') {
     return false;
+  }
+  const bool dotted = std::isdigit(static_cast<unsigned char>(text.front())) &&
+                      std::count(text.begin(), text.end(), '.') > 1 &&
+                      text.find(':') == std::string_view::npos;
+  return !dotted && text.find_first_not_of("0123456789abcdefABCDEFiInNoOpPtTxXzZ+-._: ") ==
+                        std::string_view::npos;
+}
+
+bool IsWord(std::string_view text) {
   for (const std::string_view word :
        {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}) {
     if (text.size() == word.size() &&
         std::equal(text.begin(), text.end(), word.begin(),
                    [](unsigned char a, char b) { return std::tolower(a) == b; })) {
-      return false;
+      return true;
     }
   }
+  return false;
+}
+
+// Would a plain scalar of this text be read back as this text?
+bool IsPlainSafe(std::string_view text) {
+  if (text.empty() || text.front() == ' ' || text.back() == ' ') return false;
+  constexpr std::string_view kLeading = "-?:,[]{}#&*!|>'\"%@`~=<";
+  if (kLeading.find(text.front()) != std::string_view::npos) return false;
+  if (LooksNumeric(text) || IsWord(text)) return false;
   for (size_t i = 0; i < text.size(); ++i) {
     const auto c = static_cast<unsigned char>(text[i]);
     if (c < 0x20 || c == 0x7f) return false;

@@ -32,6 +32,68 @@ CertPtr Parse(const std::string& pem) {
   return CertPtr(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
 }
 
+// A CA certificate of `key`, signed by `issuer` (null: by itself), valid from now + `begin`.
+struct Ca {
+  KeyPtr key{EVP_EC_gen("P-256")};
+  CertPtr cert{X509_new()};
+};
+struct CaWish {
+  const char* name;
+  const Ca* issuer = nullptr;
+  absl::Duration begin = -absl::Hours(1);
+  absl::Duration end = absl::Hours(48);
+  const char* constraints = "critical,CA:TRUE";
+};
+Ca MakeCa(const CaWish& wish) {
+  Ca ca;
+  X509* cert = ca.cert.get();
+  X509* issuer = wish.issuer != nullptr ? wish.issuer->cert.get() : cert;
+  X509_set_version(cert, 2);
+  ASN1_INTEGER_set(X509_get_serialNumber(cert), 7);
+  X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "O", MBSTRING_UTF8,
+                             reinterpret_cast<const unsigned char*>(wish.name), -1, -1, 0);
+  X509_set_issuer_name(cert, X509_get_subject_name(issuer));
+  X509_set_pubkey(cert, ca.key.get());
+  ASN1_TIME_set(X509_getm_notBefore(cert), absl::ToTimeT(absl::Now() + wish.begin));
+  ASN1_TIME_set(X509_getm_notAfter(cert), absl::ToTimeT(absl::Now() + wish.end));
+  X509_EXTENSION* extension =
+      X509V3_EXT_conf_nid(nullptr, nullptr, NID_basic_constraints, wish.constraints);
+  X509_add_ext(cert, extension, -1);
+  X509_EXTENSION_free(extension);
+  X509_sign(cert, wish.issuer != nullptr ? wish.issuer->key.get() : ca.key.get(), EVP_sha256());
+  return ca;
+}
+
+std::string KeyPem(const Ca& ca) {
+  const BioPtr bio(BIO_new(BIO_s_mem()));
+  PEM_write_bio_PKCS8PrivateKey(bio.get(), ca.key.get(), nullptr, nullptr, 0, nullptr, nullptr);
+  return TextOf(bio.get());
+}
+
+// What a peer says that holds `root` alone and is sent the other elements of the answer.
+std::string VerifiedBy(X509* root, const std::vector<std::string>& answer) {
+  X509_STORE* store = X509_STORE_new();
+  X509_STORE_add_cert(store, root);
+  STACK_OF(X509)* sent = sk_X509_new_null();
+  std::vector<CertPtr> owned;
+  for (size_t i = 1; i + 1 < answer.size(); ++i) {
+    const BioPtr bio = ReadBio(answer[i]);
+    while (X509* cert = PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)) {
+      owned.emplace_back(cert);
+      sk_X509_push(sent, cert);
+    }
+  }
+  const CertPtr leaf = Parse(answer.front());
+  X509_STORE_CTX* context = X509_STORE_CTX_new();
+  X509_STORE_CTX_init(context, store, leaf.get(), sent);
+  X509_verify_cert(context);
+  const std::string result = X509_verify_cert_error_string(X509_STORE_CTX_get_error(context));
+  X509_STORE_CTX_free(context);
+  sk_X509_free(sent);
+  X509_STORE_free(store);
+  return result;
+}
+
 class AuthorityTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -58,6 +120,20 @@ class AuthorityTest : public testing::Test {
         "openssl x509 -req -in ca.csr -CA root-cert.pem -CAkey root-key.pem -CAcreateserial -days "
         "2 "
         "-extfile ext -out ca-cert.pem && cp ca-cert.pem cert-chain.pem");
+  }
+
+  void Put(const std::string& file, const std::string& text) {
+    std::ofstream(directory_ / file) << text;
+  }
+  void Supply(const Ca& ca, const std::string& chain, const std::string& roots) {
+    Put("ca-key.pem", KeyPem(ca));
+    Put("ca-cert.pem", CertText(ca.cert.get()));
+    Put("cert-chain.pem", chain);
+    Put("root-cert.pem", roots);
+  }
+  std::string WhyNotOpen() {
+    const auto authority = CertificateAuthority::Open({.directory = directory_});
+    return authority.ok() ? "opened" : Describe(authority.status());
   }
 
   fs::path directory_;
@@ -121,6 +197,79 @@ TEST_F(AuthorityTest, UsesASuppliedIntermediate) {
   const CertPtr intermediate = Parse(issued->chain[1]);
   EXPECT_EQ(X509_verify(leaf.get(), X509_get0_pubkey(intermediate.get())), 1);
   EXPECT_EQ(X509_verify(intermediate.get(), X509_get0_pubkey(Parse(issued->chain[2]).get())), 1);
+}
+
+TEST_F(AuthorityTest, PeersThatHoldTheRootAloneAcceptWhatASuppliedIntermediateSigns) {
+  const Ca root = MakeCa({.name = "root"});
+  const Ca old_root = MakeCa({.name = "old root", .end = -absl::Minutes(1)});
+  const Ca middle = MakeCa({.name = "middle", .issuer = &root, .end = absl::Hours(3)});
+  const Ca ca = MakeCa({.name = "ca", .issuer = &middle});
+  const std::string roots = CertText(old_root.cert.get()) + CertText(root.cert.get());
+  const std::string up = CertText(middle.cert.get());
+  // Istio's file begins with ca-cert.pem and may end with the root.
+  for (const std::string& chain :
+       {up, CertText(ca.cert.get()) + up, CertText(ca.cert.get()) + up + roots}) {
+    Supply(ca, chain, roots);
+    const auto authority = CertificateAuthority::Open({.directory = directory_});
+    ASSERT_TRUE(authority.ok()) << Describe(authority.status());
+    const auto issued = authority->Sign(MakeCsr(), kId, absl::Hours(24));
+    ASSERT_TRUE(issued.ok());
+    ASSERT_EQ(issued->chain.size(), 3u);
+    EXPECT_EQ(issued->chain[1], CertText(ca.cert.get()) + up);
+    EXPECT_EQ(issued->chain[2], roots);
+    EXPECT_LE(issued->not_after, absl::Now() + absl::Hours(3)) << "not beyond an intermediate";
+    EXPECT_EQ(VerifiedBy(root.cert.get(), issued->chain), "ok");
+    EXPECT_NE(VerifiedBy(MakeCa({.name = "root"}).cert.get(), issued->chain), "ok");
+    const auto server = authority->IssueServer({"localhost"}, absl::Hours(1));
+    ASSERT_TRUE(server.ok());
+    EXPECT_TRUE(server->chain_pem.ends_with(CertText(ca.cert.get()) + up));
+  }
+}
+
+TEST_F(AuthorityTest, SuppliedFilesThatDoNotFitAreNamed) {
+  const Ca root = MakeCa({.name = "root"});
+  const Ca other = MakeCa({.name = "root"});
+  const Ca good = MakeCa({.name = "ca", .issuer = &root});
+  const Ca middle = MakeCa({.name = "middle", .issuer = &root});
+  const Ca deep = MakeCa({.name = "ca", .issuer = &middle});
+  const Ca ended_middle = MakeCa({.name = "middle", .issuer = &root, .end = -absl::Minutes(1)});
+  const Ca below_ended = MakeCa({.name = "ca", .issuer = &ended_middle});
+  const Ca dead_end =
+      MakeCa({.name = "middle", .issuer = &root, .constraints = "critical,CA:TRUE,pathlen:0"});
+  const Ca below_dead_end = MakeCa({.name = "ca", .issuer = &dead_end});
+  const Ca ended_root = MakeCa({.name = "root", .end = -absl::Minutes(1)});
+  const Ca below_ended_root = MakeCa({.name = "ca", .issuer = &ended_root});
+  const auto pem = [](const Ca& ca) { return CertText(ca.cert.get()); };
+  const auto expect = [this](const Ca& ca, const std::string& chain, const std::string& roots,
+                             const std::string& what) {
+    Supply(ca, chain, roots);
+    EXPECT_NE(WhyNotOpen().find(what), std::string::npos) << what << "\n" << WhyNotOpen();
+  };
+  expect(good, pem(good), pem(root), "opened");
+  expect(good, "", pem(root), "opened");
+  const Ca ended = MakeCa({.name = "ca", .issuer = &root, .end = -absl::Minutes(1)});
+  expect(ended, pem(ended), pem(root), "ca-cert.pem ended ");
+  const Ca early = MakeCa({.name = "ca", .issuer = &root, .begin = absl::Hours(1)});
+  expect(early, pem(early), pem(root), "ca-cert.pem is not valid before ");
+  const Ca leaf = MakeCa({.name = "ca", .issuer = &root, .constraints = "critical,CA:FALSE"});
+  expect(leaf, pem(leaf), pem(root), "ca-cert.pem is no CA certificate");
+  expect(good, pem(good), pem(other), "root-cert.pem does not lead to ca-cert.pem");
+  expect(deep, pem(deep), pem(root), "root-cert.pem does not lead to ca-cert.pem");
+  expect(deep, pem(middle), pem(root), "opened");
+  expect(below_ended, pem(ended_middle), pem(root), "cert-chain.pem: certificate has expired");
+  expect(below_dead_end, pem(dead_end), pem(root), "path length");
+  expect(below_ended_root, pem(below_ended_root), pem(ended_root),
+         "root-cert.pem: certificate has expired");
+  expect(good, pem(good) + "-----BEGIN CERTIFICATE-----\nx\n", pem(root),
+         "cert-chain.pem is no PEM certificate");
+  Supply(good, pem(good), pem(root));
+  Put("ca-key.pem", KeyPem(other));
+  EXPECT_NE(WhyNotOpen().find("ca-key.pem is not the key of ca-cert.pem"), std::string::npos);
+  Put("ca-key.pem", "x");
+  EXPECT_NE(WhyNotOpen().find("ca-key.pem is no PEM key"), std::string::npos);
+  fs::remove(directory_ / "root-cert.pem");
+  Put("ca-key.pem", KeyPem(good));
+  EXPECT_NE(WhyNotOpen().find("root-cert.pem"), std::string::npos);
 }
 
 TEST_F(AuthorityTest, HalfFilledDirectoriesAreNotOverwritten) {

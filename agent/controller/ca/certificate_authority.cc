@@ -16,29 +16,10 @@ namespace {
 constexpr absl::Duration kClockSkew = absl::Minutes(2);
 absl::Duration SkewFor(absl::Duration lifetime) { return std::min(kClockSkew, lifetime / 10); }
 
-std::string CertText(X509* cert) {
-  BioPtr bio(BIO_new(BIO_s_mem()));
-  PEM_write_bio_X509(bio.get(), cert);
-  return TextOf(bio.get());
-}
-
 std::string KeyText(EVP_PKEY* key) {
   BioPtr bio(BIO_new(BIO_s_mem()));
   PEM_write_bio_PKCS8PrivateKey(bio.get(), key, nullptr, nullptr, 0, nullptr, nullptr);
   return TextOf(bio.get());
-}
-
-absl::StatusOr<CertPtr> ParseCert(std::string_view pem, std::string_view what) {
-  const BioPtr bio = ReadBio(pem);
-  CertPtr cert(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
-  if (cert == nullptr) return Invalid("{} is no PEM certificate: {}", what, OpensslError());
-  return cert;
-}
-
-absl::Time TimeOf(const ASN1_TIME* time) {
-  std::tm parts{};
-  if (ASN1_TIME_to_tm(time, &parts) != 1) return absl::InfinitePast();
-  return absl::FromTM(parts, absl::UTCTimeZone());
 }
 
 void SetTime(ASN1_TIME* out, absl::Time time) { ASN1_TIME_set(out, absl::ToTimeT(time)); }
@@ -124,28 +105,21 @@ absl::Status CertificateAuthority::CreateRoot() const {
 
 absl::Status CertificateAuthority::Load() {
   ASSIGN_OR_RETURN(const std::string key_pem, ReadFile(options_.directory + "/ca-key.pem"));
-  ASSIGN_OR_RETURN(const std::string cert_pem, ReadFile(options_.directory + "/ca-cert.pem"));
   ASSIGN_OR_RETURN(root_pem_, ReadFile(options_.directory + "/root-cert.pem"));
   const BioPtr bio = ReadBio(key_pem);
   key_.reset(PEM_read_bio_PrivateKey(bio.get(), nullptr, nullptr, nullptr));
   if (key_ == nullptr) return Invalid("ca-key.pem is no PEM key: {}", OpensslError());
-  ASSIGN_OR_RETURN(cert_, ParseCert(cert_pem, "ca-cert.pem"));
-  ASSIGN_OR_RETURN(const CertPtr root, ParseCert(root_pem_, "root-cert.pem"));
-  if (X509_check_private_key(cert_.get(), key_.get()) != 1) {
+  ASSIGN_OR_RETURN(chain_, ReadCaChain(options_.directory));
+  if (X509_check_private_key(chain_.cert.get(), key_.get()) != 1) {
     ERR_clear_error();
     return Invalid("ca-key.pem is not the key of ca-cert.pem");
   }
-  if (X509_check_ca(cert_.get()) == 0) return Invalid("ca-cert.pem is no CA certificate");
-  not_after_ = TimeOf(X509_get0_notAfter(cert_.get()));
-  if (not_after_ < absl::Now()) {
-    return FailedPrecondition("ca-cert.pem ended {}", absl::FormatTime(not_after_));
-  }
-  if (X509_cmp(cert_.get(), root.get()) != 0) {
-    chain_pem_ = cert_pem;
-    const absl::StatusOr<std::string> chain = ReadFile(options_.directory + "/cert-chain.pem");
-    if (chain.ok() && !chain->empty()) chain_pem_ = *chain;
-  }
-  return absl::OkStatus();
+  // Better no controller than one whose certificates every peer refuses.
+  absl::StatusOr<CertPtr> trial =
+      MakeLeaf(key_.get(), fmt::format("URI:spiffe://{}/ns/trial/sa/trial", options_.trust_domain),
+               true, absl::Minutes(5));
+  if (!trial.ok()) return WithContext(trial.status(), "ca-key.pem");
+  return VerifyAsPeer(chain_, trial->get());
 }
 
 absl::StatusOr<CertPtr> CertificateAuthority::MakeLeaf(EVP_PKEY* key, const std::string& san,
@@ -154,21 +128,22 @@ absl::StatusOr<CertPtr> CertificateAuthority::MakeLeaf(EVP_PKEY* key, const std:
   CertPtr cert(X509_new());
   X509_set_version(cert.get(), 2);
   RETURN_IF_ERROR(SetSerial(cert.get()));
-  X509_set_issuer_name(cert.get(), X509_get_subject_name(cert_.get()));
+  X509_set_issuer_name(cert.get(), X509_get_subject_name(chain_.cert.get()));
   X509_set_pubkey(cert.get(), key);
   const absl::Time now = absl::Now();
   SetTime(X509_getm_notBefore(cert.get()), now - SkewFor(lifetime));
-  SetTime(X509_getm_notAfter(cert.get()), std::min(now + lifetime, not_after_));
-  RETURN_IF_ERROR(AddExtension(cert.get(), cert_.get(), NID_key_usage,
+  SetTime(X509_getm_notAfter(cert.get()), std::min(now + lifetime, chain_.not_after));
+  RETURN_IF_ERROR(AddExtension(cert.get(), chain_.cert.get(), NID_key_usage,
                                "critical,digitalSignature,keyEncipherment"));
   RETURN_IF_ERROR(
-      AddExtension(cert.get(), cert_.get(), NID_ext_key_usage, "serverAuth,clientAuth"));
+      AddExtension(cert.get(), chain_.cert.get(), NID_ext_key_usage, "serverAuth,clientAuth"));
   RETURN_IF_ERROR(
-      AddExtension(cert.get(), cert_.get(), NID_basic_constraints, "critical,CA:FALSE"));
-  if (X509_get0_subject_key_id(cert_.get()) != nullptr) {
-    RETURN_IF_ERROR(AddExtension(cert.get(), cert_.get(), NID_authority_key_identifier, "keyid"));
+      AddExtension(cert.get(), chain_.cert.get(), NID_basic_constraints, "critical,CA:FALSE"));
+  if (X509_get0_subject_key_id(chain_.cert.get()) != nullptr) {
+    RETURN_IF_ERROR(
+        AddExtension(cert.get(), chain_.cert.get(), NID_authority_key_identifier, "keyid"));
   }
-  RETURN_IF_ERROR(AddExtension(cert.get(), cert_.get(), NID_subject_alt_name,
+  RETURN_IF_ERROR(AddExtension(cert.get(), chain_.cert.get(), NID_subject_alt_name,
                                (critical_san ? "critical," : "") + san));
   if (X509_sign(cert.get(), key_.get(), EVP_sha256()) == 0) {
     return Internal("signing failed: {}", OpensslError());
@@ -195,7 +170,7 @@ absl::StatusOr<IssuedCertificate> CertificateAuthority::Sign(const std::string& 
   ASSIGN_OR_RETURN(const CertPtr cert, MakeLeaf(key, "URI:" + spiffe_id, true, lifetime));
   IssuedCertificate issued;
   issued.chain.push_back(CertText(cert.get()));
-  if (!chain_pem_.empty()) issued.chain.push_back(chain_pem_);
+  if (std::string above = chain_.Pem(); !above.empty()) issued.chain.push_back(std::move(above));
   issued.chain.push_back(root_pem_);
   issued.serial = SerialOf(cert.get());
   issued.not_before = TimeOf(X509_get0_notBefore(cert.get()));
@@ -213,7 +188,7 @@ absl::StatusOr<CertificateAuthority::ServerCertificate> CertificateAuthority::Is
     san += (IpAddress::Parse(name) ? "IP:" : "DNS:") + name;
   }
   ASSIGN_OR_RETURN(const CertPtr cert, MakeLeaf(key.get(), san, true, lifetime));
-  return ServerCertificate{KeyText(key.get()), CertText(cert.get()) + chain_pem_,
+  return ServerCertificate{KeyText(key.get()), CertText(cert.get()) + chain_.Pem(),
                            TimeOf(X509_get0_notAfter(cert.get()))};
 }
 

@@ -3,8 +3,9 @@
 // The directory holds the state, in Istio's names: ca-key.pem, ca-cert.pem, cert-chain.pem (from
 // ca-cert.pem up, without the root), root-cert.pem. Where there is no ca-key.pem, a self-signed
 // root (ECDSA P-256) is made and written there, keys with mode 0600, each file by rename. What is
-// there is used as it is: a directory that is half filled or does not fit is an error, never
-// overwritten.
+// there is used as it is: a directory that is half filled or does not fit (the key is another's, a
+// certificate ended or may not sign, peers that hold the root would refuse what is signed) is an
+// error that names the file, never overwritten.
 //
 // Thread-safe after Open: signing changes nothing.
 #pragma once
@@ -15,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/controller/ca/ca_chain.h"
 #include "agent/controller/ca/openssl_ptr.h"
 
 namespace mesh::controller {
@@ -54,7 +56,7 @@ class CertificateAuthority {
                                                 absl::Duration lifetime) const;
 
   const std::string& root_pem() const { return root_pem_; }
-  absl::Time not_after() const { return not_after_; }
+  absl::Time not_after() const { return chain_.not_after; }
 
  private:
   absl::Status Load();
@@ -64,10 +66,8 @@ class CertificateAuthority {
 
   Options options_;
   KeyPtr key_;
-  CertPtr cert_;
-  std::string chain_pem_;  // ca-cert.pem and what is above it; empty when that is the root itself
+  CaChain chain_;
   std::string root_pem_;
-  absl::Time not_after_;
 };
 
 }  // namespace mesh::controller

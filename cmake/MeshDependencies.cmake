@@ -11,7 +11,8 @@ find_package(GTest REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(nghttp2 REQUIRED IMPORTED_TARGET libnghttp2)
 pkg_check_modules(libbpf REQUIRED IMPORTED_TARGET libbpf)
-pkg_check_modules(re2 REQUIRED IMPORTED_TARGET re2)
+# Not named re2: gRPC's own search of that name would take our cached answer for its own.
+pkg_check_modules(mesh_re2 REQUIRED IMPORTED_TARGET re2)
 pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
 # Its header's classes depend on the switches that the library was built with; the .pc file tells them.
 pkg_check_modules(cpp_httplib REQUIRED IMPORTED_TARGET cpp-httplib)

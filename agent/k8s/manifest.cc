@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include "agent/k8s/yaml.h"
 #include "ztunnel/base/status.h"
+#include "ztunnel/base/yaml.h"
 
 namespace mesh::k8s {
 namespace {

@@ -4,8 +4,8 @@
 
 #include <filesystem>
 
-#include "agent/k8s/yaml.h"
 #include "ztunnel/base/files.h"
+#include "ztunnel/base/yaml.h"
 
 namespace mesh::k8s {
 namespace {

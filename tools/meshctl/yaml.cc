@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "agent/k8s/yaml.h"
 #include "ztunnel/base/status.h"
+#include "ztunnel/base/yaml.h"
 
 namespace mesh::meshctl {
 namespace {
@@ -86,7 +86,7 @@ void Emit(const Json& value, int indent, std::string& out, bool first_inline) {
 
 absl::StatusOr<std::vector<Document>> ParseYaml(std::string_view text) {
   std::vector<Document> documents;
-  for (const k8s::YamlDocument& document : k8s::ReadYaml(text)) {
+  for (const YamlDocument& document : ReadYaml(text)) {
     if (!document.status.ok())
       return Invalid("line {}: {}", document.line, MessageOf(document.status));
     documents.push_back({Json::From(document.value), document.line});

@@ -17,7 +17,7 @@ struct Document {
 };
 
 // The documents of a text in order, empty ones left out. A text with a syntax error has none: the
-// error says the line. Bounds are those of agent/k8s/yaml.h.
+// error says the line. Bounds are those of ztunnel/base/yaml.h.
 absl::StatusOr<std::vector<Document>> ParseYaml(std::string_view text);
 
 // Block style, keys sorted.

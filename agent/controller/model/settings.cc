@@ -1,7 +1,9 @@
 #include "agent/controller/model/settings.h"
 
-#include "agent/k8s/yaml.h"
+#include "agent/k8s/json.h"
+
 #include "ztunnel/base/status.h"
+#include "ztunnel/base/yaml.h"
 
 namespace mesh::controller {
 
@@ -11,7 +13,7 @@ Settings WithMeshConfig(const Settings& flags, const api::ConfigMap* config, std
   if (config == nullptr) return settings;
   const auto data = config->data().find("mesh");
   if (data == config->data().end()) return settings;
-  const auto documents = k8s::ReadYaml(data->second);
+  const auto documents = ReadYaml(data->second);
   if (documents.empty()) return settings;
   if (!documents.front().status.ok()) {
     problem = std::string(MessageOf(documents.front().status));

@@ -6,18 +6,17 @@
 #pragma once
 
 #include <absl/status/status.h>
+#include <google/protobuf/struct.pb.h>
 
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
-#include "agent/k8s/json.h"
-
-namespace mesh::k8s {
+namespace mesh {
 
 struct YamlDocument {
-  Json value;
+  google::protobuf::Value value;
   int line = 1;                                // of the document in its file, from 1
   std::unordered_map<std::string, int> lines;  // "spec.rules[0].to" -> line in the file
   absl::Status status;  // not OK: no value; the message says where in the line
@@ -30,4 +29,4 @@ struct YamlDocument {
 // documents are left out.
 std::vector<YamlDocument> ReadYaml(std::string_view text);
 
-}  // namespace mesh::k8s
+}  // namespace mesh

@@ -1,4 +1,4 @@
-#include "agent/k8s/yaml.h"
+#include "ztunnel/base/yaml.h"
 
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
@@ -9,8 +9,10 @@
 
 #include "ztunnel/base/status.h"
 
-namespace mesh::k8s {
+namespace mesh {
 namespace {
+
+using Json = google::protobuf::Value;
 
 constexpr size_t kMaxText = 4 << 20;
 constexpr int kMaxNodes = 200'000;
@@ -208,4 +210,4 @@ std::vector<YamlDocument> ReadYaml(std::string_view text) {
   return documents;
 }
 
-}  // namespace mesh::k8s
+}  // namespace mesh

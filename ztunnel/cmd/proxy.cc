@@ -11,6 +11,7 @@
 #include "ztunnel/cmd/config_json.h"
 #include "ztunnel/cmd/process_metrics.h"
 #include "ztunnel/core/identity/ca_client.h"
+#include "ztunnel/core/identity/local_authority.h"
 #include "ztunnel/core/net/socket.h"
 #include "ztunnel/core/telemetry/registry.h"
 #include "ztunnel/core/tls/aead.h"
@@ -28,6 +29,10 @@ const std::shared_ptr<spdlog::logger>& Log() {
 }
 
 std::unique_ptr<identity::CertificateAuthority> MakeAuthority(const Settings& settings) {
+  if (settings.fake_ca) {
+    Log()->warn("FAKE_CA: certificates are made here; no other proxy trusts them");
+    return std::make_unique<identity::LocalAuthority>();
+  }
   identity::GrpcCertificateAuthority::Options options;
   options.plane = settings.ca;
   return std::make_unique<identity::GrpcCertificateAuthority>(std::move(options));
@@ -36,6 +41,7 @@ std::unique_ptr<identity::CertificateAuthority> MakeAuthority(const Settings& se
 identity::CertificateManager::Options CertificateOptions(const Settings& settings) {
   identity::CertificateManager::Options options;
   options.lifetime = settings.secret_ttl;
+  options.key_exchange = settings.key_exchange;
   return options;
 }
 

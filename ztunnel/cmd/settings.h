@@ -7,16 +7,15 @@
 #include <absl/time/time.h>
 
 #include <cstdint>
-#include <map>
 #include <string>
 
 #include "ztunnel/base/log.h"
+#include "ztunnel/cmd/proxy_config.h"
 #include "ztunnel/core/identity/control_plane.h"
 #include "ztunnel/tunnel/config.h"
 
 namespace mesh::cmd {
 
-using Environment = std::map<std::string, std::string>;
 struct Settings {
   tunnel::Config tunnel;
 
@@ -24,6 +23,8 @@ struct Settings {
   identity::ControlPlane ca;
   bool xds_on_demand = false;  // only addresses that traffic asks for; needs `dns` off
   absl::Duration secret_ttl = absl::Hours(24);
+  bool fake_ca = false;      // certificates are made here, and `ca` is not asked
+  std::string key_exchange;  // groups of TLS; empty: OpenSSL's default
 
   std::string cluster_domain = "cluster.local";
   std::string node_name, pod_name, pod_namespace, instance_ip, service_account;

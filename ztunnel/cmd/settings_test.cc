@@ -61,9 +61,6 @@ TEST(Settings, ErrorsNameTheVariableAndTheValue) {
   EXPECT_THAT(ErrorOf({{"SECRET_TTL", "1 day"}}), ::testing::StartsWith("SECRET_TTL=\"1 day\""));
   EXPECT_THAT(ErrorOf({{"HTTP2_FRAME_SIZE", "1"}}),
               ::testing::StartsWith("HTTP2_FRAME_SIZE=\"1\""));
-  EXPECT_THAT(ErrorOf({{"XDS_ADDRESS", "c:15012"}}),
-              ::testing::StartsWith("XDS_ADDRESS=\"c:15012\""));
-  EXPECT_THAT(ErrorOf({{"PROXY_MODE", "dedicated"}}), ::testing::StartsWith("PROXY_MODE="));
   EXPECT_THAT(ErrorOf({{"XDS_ON_DEMAND", "true"}}),
               ::testing::HasSubstr("ISTIO_META_DNS_CAPTURE=false"));
   EXPECT_THAT(ErrorOf({{"ZTUNNEL_WORKER_THREADS", "many"}}),
@@ -77,6 +74,8 @@ TEST(Settings, OnDemandGoesWithoutTheNameService) {
 
 TEST(Settings, ThreadsAreANumberOrAShareOfTheCpus) {
   EXPECT_EQ(Read({}, 32).worker_threads, 8);
+  EXPECT_EQ(Read({{"ZTUNNEL_RESOURCE_CPU_REQUEST", "10"}}, 32).worker_threads, 10);
+  EXPECT_EQ(Read({{"ZTUNNEL_RESOURCE_CPU_LIMIT", "15500m"}}, 32).worker_threads, 4);
   EXPECT_EQ(Read({{"ZTUNNEL_WORKER_THREADS", "3"}}, 32).worker_threads, 3);
   EXPECT_EQ(Read({{"ZTUNNEL_WORKER_THREADS", "50%"}}, 32).worker_threads, 16);
   EXPECT_EQ(

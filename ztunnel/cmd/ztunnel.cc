@@ -19,10 +19,16 @@ constexpr char kUsage[] =
     "usage: ztunnel            run the node proxy; settings come from the environment\n"
     "       ztunnel version    print the version\n";
 
+absl::StatusOr<Environment> ReadEnvironment() {
+  ASSIGN_OR_RETURN(const auto mesh_config, ReadMeshConfig(kMeshConfigFile));
+  return WithProxyConfig(CurrentEnvironment(), mesh_config);
+}
+
 int RunProxy() {
-  const Environment environment = CurrentEnvironment();
+  const absl::StatusOr<Environment> environment = ReadEnvironment();
   const int cpus = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  auto settings = Settings::FromEnvironment(environment, cpus);
+  absl::StatusOr<Settings> settings(environment.status());
+  if (environment.ok()) settings = Settings::FromEnvironment(*environment, cpus);
   if (!settings.ok()) {
     std::fprintf(stderr, "ztunnel: %s\n", std::string(MessageOf(settings.status())).c_str());
     return 2;
@@ -38,7 +44,7 @@ int RunProxy() {
   int code = 0;
   {
     telemetry::AccessLog& access_log = telemetry::AccessLog::Instance();
-    Proxy proxy(*settings, environment);
+    Proxy proxy(*settings, *environment);
     access_log.Start(settings->log_format, settings->tunnel.cluster_id);
     if (const absl::Status status = proxy.Run(); !status.ok()) {
       Logger("app")->error("ztunnel cannot run err={}", Quoted(Describe(status)));

@@ -35,6 +35,7 @@ struct Config {
   uint32_t packet_mark = 0x539;
   bool localhost_app_tunnel = true;
   bool response_baggage = true;
+  bool policy_info_logging = false;  // what policy says about each connection, at level info
 
   uint32_t stream_window_bytes = 4 << 20;
   uint32_t connection_window_bytes = 16 << 20;

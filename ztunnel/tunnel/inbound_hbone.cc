@@ -257,7 +257,7 @@ base::Task<void> ServeStream(WorkerCore& core, PodRuntime& pod, TunnelRequest re
   live.record = &record;
   live.subject = LiveConnection::Subject{
       workload, {request.identity, request.peer.ip, target.pod.ip, target.pod.port}};
-  absl::Status status = CheckPolicy(*state, *live.subject);
+  absl::Status status = CheckNew(core, *state, *live.subject);
   if (!status.ok()) {
     relay->Refuse(hbone::RefusalHeaders("401", telemetry::ReasonOf(status)));
   } else {

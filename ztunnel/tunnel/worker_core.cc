@@ -1,6 +1,7 @@
 #include "ztunnel/tunnel/worker_core.h"
 
 #include "ztunnel/base/async/event.h"
+#include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
 #include "ztunnel/tunnel/pod_runtime.h"
 
@@ -100,16 +101,43 @@ void LiveConnection::Abort(absl::Status status) {
   if (relay_ != nullptr) relay_->Abort(*aborted_);
 }
 
-absl::Status CheckPolicy(const state::MeshState& state, const LiveConnection::Subject& subject) {
+namespace {
+
+authz::Decision Decide(const state::MeshState& state, const LiveConnection::Subject& subject) {
   const std::vector<authz::PolicyRef> policies = state.PoliciesFor(*subject.destination);
-  const authz::Decision decision = authz::Check(policies, subject.connection);
+  return authz::Check(policies, subject.connection);
+}
+
+std::string SourceOf(const LiveConnection::Subject& subject) {
+  const auto& source = subject.connection.source;
+  return source ? source->ToString() : "plain text";
+}
+
+absl::Status StatusOf(const authz::Decision& decision, const LiveConnection::Subject& subject) {
   if (decision.allowed) return absl::OkStatus();
-  return telemetry::WithReason(
-      PermissionDenied(
-          "{} to port {} of {}: {}",
-          subject.connection.source ? subject.connection.source->ToString() : "plain text",
-          subject.connection.destination_port, subject.destination->uid, decision.explanation),
-      MESH_REASON_POLICY_DENY);
+  return telemetry::WithReason(PermissionDenied("{} to port {} of {}: {}", SourceOf(subject),
+                                                subject.connection.destination_port,
+                                                subject.destination->uid, decision.explanation),
+                               MESH_REASON_POLICY_DENY);
+}
+
+}  // namespace
+
+absl::Status CheckPolicy(const state::MeshState& state, const LiveConnection::Subject& subject) {
+  return StatusOf(Decide(state, subject), subject);
+}
+
+absl::Status CheckNew(const WorkerCore& core, const state::MeshState& state,
+                      const LiveConnection::Subject& subject) {
+  static const auto log = Logger("authz");
+  const authz::Decision decision = Decide(state, subject);
+  const auto level = core.config.policy_info_logging ? spdlog::level::info : spdlog::level::debug;
+  if (log->should_log(level)) {
+    log->log(level, "policy source={} destination={} port={} allowed={} verdict={}",
+             Quoted(SourceOf(subject)), subject.destination->uid,
+             subject.connection.destination_port, decision.allowed, Quoted(decision.explanation));
+  }
+  return StatusOf(decision, subject);
 }
 
 base::Task<state::WorkloadRef> WaitForWorkload(WorkerCore& core, PodRef pod) {

@@ -87,6 +87,9 @@ class LiveConnection {
 };
 
 // Whether `subject` may connect, by the policies of `state`; the error carries policy_deny.
+// CheckNew is for a new connection: it logs the answer, too (scope authz).
+absl::Status CheckNew(const WorkerCore& core, const state::MeshState& state,
+                      const LiveConnection::Subject& subject);
 absl::Status CheckPolicy(const state::MeshState& state, const LiveConnection::Subject& subject);
 
 // The pod's own workload; waits for it to become known (Config::workload_wait), else null.

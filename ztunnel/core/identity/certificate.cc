@@ -32,12 +32,16 @@ struct Parsed {
   std::vector<X509Ptr> roots;
 };
 
-absl::StatusOr<ContextPtr> MakeContext(const SSL_METHOD* method, const Parsed& parsed) {
+absl::StatusOr<ContextPtr> MakeContext(const SSL_METHOD* method, const Parsed& parsed,
+                                       const std::string& key_exchange) {
   ContextPtr context(SSL_CTX_new(method));
   SSL_CTX* ctx = context.get();
   if (ctx == nullptr || SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1 ||
       SSL_CTX_set_ciphersuites(ctx, kSuites) != 1) {
     return OpensslError("TLS context");
+  }
+  if (!key_exchange.empty() && SSL_CTX_set1_groups_list(ctx, key_exchange.c_str()) != 1) {
+    return OpensslError("key exchange");
   }
   // No resumption: a session would carry one pod's identity into another's connection.
   SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
@@ -95,8 +99,8 @@ absl::Status CheckIdentity(const X509& leaf, const Identity& identity) {
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const WorkloadCertificate>> WorkloadCertificate::Create(
-    const Identity& identity, const std::string& key_pem,
-    const std::vector<std::string>& chain_pem) {
+    const Identity& identity, const std::string& key_pem, const std::vector<std::string>& chain_pem,
+    const std::string& key_exchange) {
   const std::string what = "certificate of " + identity.ToString();
   auto parsed = ParseAll(key_pem, chain_pem);
   if (!parsed.ok()) return WithContext(parsed.status(), what);
@@ -111,10 +115,10 @@ absl::StatusOr<std::shared_ptr<const WorkloadCertificate>> WorkloadCertificate::
   for (const X509Ptr& c : parsed->roots) {
     ASSIGN_OR_RETURN(made->roots_.emplace_back(), Describe(*c));
   }
-  auto server = MakeContext(TLS_server_method(), *parsed);
+  auto server = MakeContext(TLS_server_method(), *parsed, key_exchange);
   if (!server.ok()) return WithContext(server.status(), what);
   SSL_CTX_set_alpn_select_cb(server->get(), SelectAlpn, nullptr);
-  auto client = MakeContext(TLS_client_method(), *parsed);
+  auto client = MakeContext(TLS_client_method(), *parsed, key_exchange);
   if (!client.ok()) return WithContext(client.status(), what);
   SSL_CTX_set_alpn_protos(client->get(), kAlpn, sizeof(kAlpn));  // 0 is success here
   made->server_ = server->release();

@@ -25,10 +25,10 @@ class WorkloadCertificate {
  public:
   // `key_pem` is PKCS#8; `chain_pem` is leaf first, the last element holds the roots (the answer of
   // the signing service). Refused: a leaf whose SAN is not `identity`, a key that does not fit, no
-  // root.
+  // root. `key_exchange` as in key_exchange.h; empty: OpenSSL's default.
   static absl::StatusOr<std::shared_ptr<const WorkloadCertificate>> Create(
       const Identity& identity, const std::string& key_pem,
-      const std::vector<std::string>& chain_pem);
+      const std::vector<std::string>& chain_pem, const std::string& key_exchange = "");
   ~WorkloadCertificate();
 
   const Identity& identity() const { return identity_; }

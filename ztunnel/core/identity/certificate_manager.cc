@@ -65,7 +65,7 @@ class CertificateManager::Impl {
  public:
   Impl(CertificateAuthority& authority, Options options)
       : authority_(authority),
-        options_(options),
+        options_(std::move(options)),
         clock_(options.clock ? *options.clock : own_clock_),
         log_(Logger("identity")) {
     for (int i = 0; i < options_.parallel_fetches; ++i) threads_.emplace_back([this] { Work(); });
@@ -212,8 +212,9 @@ class CertificateManager::Impl {
   absl::StatusOr<CertificateRef> Fetch(const Identity& identity) {
     ASSIGN_OR_RETURN(KeyAndRequest made, MakeKeyAndRequest(identity));
     ASSIGN_OR_RETURN(const auto chain, authority_.Sign(identity, made.csr_pem, options_.lifetime));
-    ASSIGN_OR_RETURN(CertificateRef made_certificate,
-                     WorkloadCertificate::Create(identity, made.key_pem, chain));
+    ASSIGN_OR_RETURN(
+        CertificateRef made_certificate,
+        WorkloadCertificate::Create(identity, made.key_pem, chain, options_.key_exchange));
     if (!IsValid(made_certificate, clock_.Wall())) {
       return Unavailable("certificate of {} ended at {} already", identity.ToString(),
                          absl::FormatTime(made_certificate->not_after()));
@@ -296,7 +297,7 @@ class CertificateManager::Impl {
 };
 
 CertificateManager::CertificateManager(CertificateAuthority& authority, Options options)
-    : impl_(std::make_unique<Impl>(authority, options)) {}
+    : impl_(std::make_unique<Impl>(authority, std::move(options))) {}
 CertificateManager::~CertificateManager() = default;
 
 void CertificateManager::Stop() { impl_->Stop(); }

@@ -45,7 +45,8 @@ class CertificateManager {
   struct Options {
     absl::Duration lifetime = absl::Hours(24);  // SECRET_TTL
     int parallel_fetches = 8;
-    Clock* clock = nullptr;  // null: the real one; outlives the manager
+    std::string key_exchange = "";  // as in key_exchange.h; empty: OpenSSL's default
+    Clock* clock = nullptr;         // null: the real one; outlives the manager
   };
   CertificateManager(CertificateAuthority& authority, Options options);
   ~CertificateManager();  // Stop()

@@ -1,5 +1,5 @@
-// A certificate authority inside the process, for tests: signs what it is asked, under a root of
-// its own, and can be told to fail or to lie. Thread-safe.
+// A certificate authority inside the process: signs what it is asked, under a root of its own that
+// nobody else trusts. For tests, which tell it to fail or to lie, and for FAKE_CA. Thread-safe.
 #pragma once
 
 #include <atomic>

@@ -56,6 +56,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   xds::StateSink sink(store);
   xds::DeltaClient client({}, sink);
   client.Open();
+  xds::Response policies;  // comes first on every stream
+  policies.set_type_url(std::string(xds::kAuthorizationType));
+  client.OnResponse(policies);
   for (int i = 0; i < 2; ++i) {  // once more: an update of everything
     xds::Response copy = response;
     client.OnResponse(copy);

@@ -72,8 +72,8 @@ absl::Status DeltaSession::Start(const Request& request, Subscription& subscript
   subscription.known.insert(request.initial_resource_versions().begin(),
                             request.initial_resource_versions().end());
   const auto& all = view_.resources(type);
+  subscription.answer_due = true;  // a client counts itself ready by the first answer
   if (subscription.wildcard) {
-    subscription.answer_due = true;  // a client counts itself ready by the first answer
     for (const auto& [name, resource] : all) subscription.dirty.insert(name);
   } else {
     for (const std::string& name : view_.WorkloadsOn(node_name_)) {

@@ -293,6 +293,21 @@ TEST_F(DeltaSessionTest, OnDemandGetsItsNodeAndWhatItAsksFor) {
   EXPECT_EQ(NamesOf(*response), Names{"w5"}) << "a new endpoint of a service it has";
 }
 
+// Until then a client waits with what ended meanwhile.
+TEST_F(DeltaSessionTest, OnDemandTheFirstRequestIsAnsweredEvenWithNothing) {
+  Request request = First(kAddressUrl);
+  request.add_resource_names_subscribe("*");
+  request.add_resource_names_unsubscribe("*");
+  (*request.mutable_initial_resource_versions())["w1"] = "v-1";
+  ASSERT_TRUE(session_.OnRequest(request).ok());
+  const auto response = Next();
+  ASSERT_TRUE(response);
+  EXPECT_EQ(NamesOf(*response), Names{});
+  EXPECT_EQ(response->removed_resources_size(), 0);
+  Ack(*response);
+  EXPECT_FALSE(Next());
+}
+
 TEST_F(DeltaSessionTest, AskingAgainIsAnsweredAgain) {
   Request request = First(kAddressUrl);
   request.add_resource_names_subscribe("w3");

@@ -51,24 +51,33 @@ Request DeltaClient::FirstRequest(Type& type) {
   return out;
 }
 
-std::vector<Request> DeltaClient::Open() {
+Request DeltaClient::Open() {
   open_ = true;
   addresses_.answered_here = policies_.answered_here = false;
-  return {FirstRequest(addresses_), FirstRequest(policies_)};
+  return FirstRequest(policies_);
 }
 
-void DeltaClient::Close() { open_ = false; }
+// Policies that were to end are still held, so the next stream's server hears of them.
+void DeltaClient::Close() {
+  open_ = asked_ = false;
+  ending_.clear();
+}
 
 DeltaClient::Outcome DeltaClient::OnResponse(Response& response) {
   Outcome outcome;
   Type* type = Find(response.type_url());
-  if (type == nullptr || !open_) return outcome;
+  if (type == nullptr || !open_ || (type == &addresses_ && !asked_)) return outcome;
   std::string reasons;
   outcome.accepted.set_type_url(response.type_url());
   Apply(*type, response, outcome, reasons);
   if (!type->answered_here) ForgetUnheard(*type, outcome);
   type->answered = type->answered_here = true;
-  if (type == &addresses_) Answered(outcome.arrived);
+  if (type == &addresses_) {
+    Answered(outcome.arrived);
+    EndPolicies(outcome);
+  } else if (!std::exchange(asked_, true)) {
+    outcome.next = FirstRequest(addresses_);
+  }
   Request& reply = outcome.reply.emplace();
   reply.set_type_url(response.type_url());
   reply.set_response_nonce(response.nonce());
@@ -79,9 +88,7 @@ DeltaClient::Outcome DeltaClient::OnResponse(Response& response) {
 void DeltaClient::Apply(Type& type, Response& response, Outcome& outcome, std::string& reasons) {
   // Removed first: a name that is in both lists exists.
   for (const std::string& name : response.removed_resources()) {
-    sink_.Remove(type.url, name);
-    type.held.erase(name);
-    outcome.accepted.add_removed_resources(name);
+    Remove(type, name, outcome.accepted);
     if (!type.wildcard) outcome.arrived.push_back(name);
   }
   for (Resource& resource : *response.mutable_resources()) {
@@ -93,6 +100,7 @@ void DeltaClient::Apply(Type& type, Response& response, Outcome& outcome, std::s
       outcome.arrived.insert(outcome.arrived.end(), resource.aliases().begin(),
                              resource.aliases().end());
     }
+    if (&type == &policies_) ending_.erase(name);
     if (status.ok()) {
       type.held.insert_or_assign(name, Held{resource.version(), true, false});
       *outcome.accepted.add_resources() = std::move(resource);
@@ -106,19 +114,34 @@ void DeltaClient::Apply(Type& type, Response& response, Outcome& outcome, std::s
   }
 }
 
+void DeltaClient::Remove(Type& type, const std::string& name, Response& accepted) {
+  if (&type == &policies_ && !addresses_.answered_here && type.held.contains(name)) {
+    ending_.insert(name);
+    return;
+  }
+  sink_.Remove(type.url, name);
+  type.held.erase(name);
+  accepted.add_removed_resources(name);
+}
+
+// The workloads that listed them have been told of as they are now.
+void DeltaClient::EndPolicies(Outcome& outcome) {
+  if (ending_.empty()) return;
+  outcome.ended.set_type_url(std::string(policies_.url));
+  for (const std::string& name : std::exchange(ending_, {})) {
+    Remove(policies_, name, outcome.ended);
+  }
+}
+
 // The first response of a stream holds all that the server was not told of. What it does not name
 // is gone: the server cannot say so of a name that it never heard.
 void DeltaClient::ForgetUnheard(Type& type, Outcome& outcome) {
   if (!type.wildcard) return;
-  for (auto it = type.held.begin(); it != type.held.end();) {
-    if (!it->second.unheard) {
-      ++it;
-      continue;
-    }
-    sink_.Remove(type.url, it->first);
-    outcome.accepted.add_removed_resources(it->first);
-    it = type.held.erase(it);
+  std::vector<std::string> gone;
+  for (const auto& [name, held] : type.held) {
+    if (held.unheard) gone.push_back(name);
   }
+  for (const std::string& name : gone) Remove(type, name, outcome.accepted);
 }
 
 void DeltaClient::Answered(const std::vector<std::string>& names) {
@@ -147,9 +170,9 @@ DeltaClient::Demanded DeltaClient::Demand(const std::string& name, std::vector<R
     unsubscribe.set_type_url(std::string(kAddressType));
     unsubscribe.add_resource_names_unsubscribe(demand_order_.front());
     demand_order_.pop_front();
-    if (open_) requests.push_back(std::move(unsubscribe));
+    if (asked_) requests.push_back(std::move(unsubscribe));
   }
-  if (!open_) return Demanded::kPending;  // the next stream's first request names it
+  if (!asked_) return Demanded::kPending;  // the first request of the stream names it
   requests.push_back(std::move(request));
   return Demanded::kAsk;
 }

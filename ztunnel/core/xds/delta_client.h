@@ -3,7 +3,10 @@
 //
 // Order for one stream: Open, then OnResponse and Demand as they come, then Close; then Open again.
 // What was learned stays between streams and is told to the server by name and version, so that
-// only changes come back. Owner: XdsClient. Thread: the one that owns the StateStore behind `sink`.
+// only changes come back. On each stream policies come first: addresses are asked for when policies
+// were answered, and the end of a policy takes effect when the first addresses have come. So no
+// workload is without a policy that it had or is to have. Owner: XdsClient. Thread: the one that
+// owns the StateStore behind `sink`.
 #pragma once
 
 #include <absl/status/status.h>
@@ -11,6 +14,7 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,14 +53,16 @@ class DeltaClient {
   };
   DeltaClient(Options options, ResourceSink& sink);
 
-  // The first requests of a new stream.
-  std::vector<Request> Open();
+  // The first request of a new stream, which is for policies.
+  Request Open();
   void Close();
 
   struct Outcome {
     std::optional<Request> reply;      // ACK, or NACK naming what was refused
+    std::optional<Request> next;       // the first request for addresses
     std::vector<std::string> arrived;  // on demand: names, aliases and removed names, for who waits
     Response accepted;                 // the response without what was refused
+    Response ended;                    // policies whose end has waited for addresses
     size_t rejected = 0;
   };
   // Applies the good part, which moves into the outcome. A type that was never asked for has no
@@ -92,14 +98,18 @@ class DeltaClient {
   Type* Find(std::string_view url);
   Request FirstRequest(Type& type);
   void Apply(Type& type, Response& response, Outcome& outcome, std::string& reasons);
+  void Remove(Type& type, const std::string& name, Response& accepted);
   void ForgetUnheard(Type& type, Outcome& outcome);
+  void EndPolicies(Outcome& outcome);
   void Answered(const std::vector<std::string>& names);
 
   const Options options_;
   ResourceSink& sink_;
   Type addresses_;
   Type policies_;
+  std::set<std::string, std::less<>> ending_;  // policies removed before the stream's addresses
   bool open_ = false;
+  bool asked_ = false;        // for addresses, on this stream
   StringMap<bool> demanded_;  // name -> answered
   std::deque<std::string> demand_order_;
 };

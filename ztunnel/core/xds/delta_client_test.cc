@@ -43,14 +43,20 @@ Response Answer(std::string_view type, const std::string& nonce,
   return out;
 }
 
+std::map<std::string, std::string> VersionsIn(const Request& request) {
+  const auto& versions = request.initial_resource_versions();
+  return {versions.begin(), versions.end()};
+}
+
 class Delta : public ::testing::Test {
  protected:
   DeltaClient::Outcome Give(Response response) { return client_.OnResponse(response); }
-  std::map<std::string, std::string> VersionsTold(size_t i) {
-    const auto requests = client_.Open();
-    const auto& v = requests[i].initial_resource_versions();
-    return {v.begin(), v.end()};
+  // A new stream, on which policies were answered. The first request for addresses.
+  std::optional<Request> Open() {
+    client_.Open();
+    return Give(Answer(kAuthorizationType, "p1", {})).next;
   }
+  std::map<std::string, std::string> AddressesTold() { return VersionsIn(*Open()); }
   FakeSink sink_;
   DeltaClient client_{{.node =
                            [] {
@@ -62,11 +68,12 @@ class Delta : public ::testing::Test {
 };
 
 TEST_F(Delta, FirstRequestsAreWildcardsThatSayWhoAsks) {
-  const auto requests = client_.Open();
-  ASSERT_EQ(requests.size(), 2u);
-  EXPECT_EQ(requests[0].type_url(), kAddressType);
-  EXPECT_EQ(requests[1].type_url(), kAuthorizationType);
-  for (const Request& r : requests) {
+  const Request policies = client_.Open();
+  EXPECT_EQ(policies.type_url(), kAuthorizationType);
+  const auto addresses = Give(Answer(kAuthorizationType, "p1", {})).next;
+  ASSERT_TRUE(addresses);
+  EXPECT_EQ(addresses->type_url(), kAddressType);
+  for (const Request& r : {policies, *addresses}) {
     EXPECT_EQ(r.node().id(), "me");
     EXPECT_EQ(r.resource_names_subscribe_size() + r.resource_names_unsubscribe_size(), 0);
     EXPECT_TRUE(r.initial_resource_versions().empty());
@@ -75,7 +82,7 @@ TEST_F(Delta, FirstRequestsAreWildcardsThatSayWhoAsks) {
 }
 
 TEST_F(Delta, AcksCarryTypeAndNonceAndNothingElse) {
-  client_.Open();
+  Open();
   const auto outcome = Give(Answer(kAddressType, "n1", {{"a", "1"}}));
   ASSERT_TRUE(outcome.reply);
   Request want;
@@ -86,7 +93,7 @@ TEST_F(Delta, AcksCarryTypeAndNonceAndNothingElse) {
 }
 
 TEST_F(Delta, NacksNameWhatWasRefusedAndTheRestApplies) {
-  client_.Open();
+  Open();
   sink_.bad = {"bad", "worse"};
   const auto outcome = Give(Answer(kAddressType, "n1", {{"a", "1"}, {"bad", "1"}, {"worse", "1"}}));
   EXPECT_EQ(outcome.reply->response_nonce(), "n1");
@@ -97,26 +104,26 @@ TEST_F(Delta, NacksNameWhatWasRefusedAndTheRestApplies) {
 }
 
 TEST_F(Delta, ReconnectTellsWhatIsHeldButNeverWhatWasRefused) {
-  client_.Open();
+  Open();
   Give(Answer(kAddressType, "n1", {{"a", "1"}, {"b", "1"}, {"c", "1"}}));
   sink_.bad = {"b", "d"};
   Give(Answer(kAddressType, "n2", {{"b", "2"}, {"d", "1"}}, {"c"}));
   EXPECT_THAT(sink_.held, UnorderedElementsAre(Pair("a", "1"), Pair("b", "1")));
   client_.Close();
-  EXPECT_THAT(VersionsTold(0), ElementsAre(Pair("a", "1")));
+  EXPECT_THAT(AddressesTold(), ElementsAre(Pair("a", "1")));
   sink_.bad.clear();
   Give(Answer(kAddressType, "n1", {{"b", "3"}}));
   client_.Close();
-  EXPECT_THAT(VersionsTold(0), ElementsAre(Pair("a", "1"), Pair("b", "3")));
+  EXPECT_THAT(AddressesTold(), ElementsAre(Pair("a", "1"), Pair("b", "3")));
 }
 
 TEST_F(Delta, ARefusedResourceThatIsGoneAfterAReconnectGoesToo) {
-  client_.Open();
+  Open();
   Give(Answer(kAddressType, "n1", {{"a", "1"}, {"b", "1"}}));
   sink_.bad = {"b"};
   Give(Answer(kAddressType, "n2", {{"b", "2"}}));
   client_.Close();
-  client_.Open();
+  Open();
   const auto outcome = Give(Answer(kAddressType, "n1", {}));
   EXPECT_THAT(sink_.held, ElementsAre(Pair("a", "1")));
   EXPECT_THAT(outcome.accepted.removed_resources(), ElementsAre("b"));
@@ -128,17 +135,67 @@ TEST_F(Delta, AuthorizationVersionsMayBeEmpty) {
   client_.Open();
   Give(Answer(kAuthorizationType, "n1", {{"ns/p", ""}}));
   client_.Close();
-  EXPECT_THAT(VersionsTold(1), ElementsAre(Pair("ns/p", "")));
+  EXPECT_THAT(VersionsIn(client_.Open()), ElementsAre(Pair("ns/p", "")));
 }
 
 TEST_F(Delta, IsReadyWhenEveryWildcardTypeWasAnswered) {
   client_.Open();
-  Give(Answer(kAddressType, "n1", {}));
-  EXPECT_FALSE(client_.Ready());
   Give(Answer(kAuthorizationType, "n1", {}));
+  EXPECT_FALSE(client_.Ready());
+  Give(Answer(kAddressType, "n1", {}));
   EXPECT_TRUE(client_.Ready());
   client_.Close();
   EXPECT_TRUE(client_.Ready());
+}
+
+TEST_F(Delta, NoAddressIsTakenBeforeThePoliciesOfItsStream) {
+  client_.Open();
+  const auto early = Give(Answer(kAddressType, "n1", {{"a", "1"}}));
+  EXPECT_FALSE(early.reply);
+  EXPECT_TRUE(sink_.held.empty());
+  EXPECT_TRUE(Give(Answer(kAuthorizationType, "n1", {})).next);
+  Give(Answer(kAddressType, "n2", {{"a", "1"}}));
+  client_.Close();
+
+  client_.Open();  // the same on every stream
+  EXPECT_FALSE(Give(Answer(kAddressType, "n1", {{"a", "2"}})).reply);
+  EXPECT_THAT(sink_.held, ElementsAre(Pair("a", "1")));
+  const auto policies = Give(Answer(kAuthorizationType, "n1", {}));
+  ASSERT_TRUE(policies.next);
+  EXPECT_THAT(VersionsIn(*policies.next), ElementsAre(Pair("a", "1")));
+  EXPECT_FALSE(Give(Answer(kAuthorizationType, "n2", {})).next);
+}
+
+TEST_F(Delta, APolicyThatEndedMeanwhileStaysUntilTheAddressesHaveCome) {
+  client_.Open();
+  Give(Answer(kAuthorizationType, "n1", {{"ns/old", "1"}, {"ns/back", "1"}}));
+  Give(Answer(kAddressType, "n1", {{"a", "lists ns/old"}}));
+  client_.Close();
+
+  client_.Open();
+  Give(Answer(kAuthorizationType, "n1", {{"ns/new", "1"}}, {"ns/old", "ns/back"}));
+  EXPECT_TRUE(sink_.held.contains("ns/old"));
+  Give(Answer(kAuthorizationType, "n2", {{"ns/back", "2"}}));
+  const auto addresses = Give(Answer(kAddressType, "n1", {{"a", "lists ns/new"}}));
+  EXPECT_THAT(sink_.held,
+              ElementsAre(Pair("a", "lists ns/new"), Pair("ns/back", "2"), Pair("ns/new", "1")));
+  EXPECT_THAT(addresses.ended.removed_resources(), ElementsAre("ns/old"));
+  EXPECT_EQ(client_.held(kAuthorizationType), 2u);
+
+  // Now the order is the server's.
+  Give(Answer(kAuthorizationType, "n3", {}, {"ns/new"}));
+  EXPECT_FALSE(sink_.held.contains("ns/new"));
+}
+
+TEST_F(Delta, AnEndThatAStreamDidNotLiveToSeeIsToldAgain) {
+  client_.Open();
+  Give(Answer(kAuthorizationType, "n1", {{"ns/old", "1"}}));
+  client_.Close();
+  client_.Open();
+  Give(Answer(kAuthorizationType, "n1", {}, {"ns/old"}));
+  client_.Close();
+  EXPECT_THAT(VersionsIn(client_.Open()), ElementsAre(Pair("ns/old", "1")));
+  EXPECT_TRUE(sink_.held.contains("ns/old"));
 }
 
 TEST_F(Delta, UnknownTypesAreLeftAlone) {
@@ -149,7 +206,7 @@ TEST_F(Delta, UnknownTypesAreLeftAlone) {
 }
 
 TEST_F(Delta, RestoredResourcesThatTheServerDoesNotKnowGo) {
-  client_.Open();  // before the copy was taken: the server was told of nothing
+  Open();  // before the copy was taken: the server was told of nothing
   sink_.held = {{"a", "1"}, {"old", "1"}};
   client_.Restore(kAddressType, "a", "1");
   client_.Restore(kAddressType, "old", "1");
@@ -159,13 +216,18 @@ TEST_F(Delta, RestoredResourcesThatTheServerDoesNotKnowGo) {
   EXPECT_THAT(sink_.held, ElementsAre(Pair("a", "1")));
 }
 
+Request FirstForAddresses(DeltaClient& client) {
+  Response none = Answer(kAuthorizationType, "p1", {});
+  return client.OnResponse(none).next.value();
+}
+
 TEST(DeltaOnDemand, SubscribesByNameAndIsAnsweredByAlias) {
   FakeSink sink;
   DeltaClient client({.node = {}, .addresses_on_demand = true}, sink);
-  const auto first = client.Open();
-  EXPECT_THAT(first[0].resource_names_subscribe(), ElementsAre("*"));
-  EXPECT_THAT(first[0].resource_names_unsubscribe(), ElementsAre("*"));
-  EXPECT_EQ(first[1].resource_names_subscribe_size(), 0);
+  EXPECT_EQ(client.Open().resource_names_subscribe_size(), 0);
+  const Request first = FirstForAddresses(client);
+  EXPECT_THAT(first.resource_names_subscribe(), ElementsAre("*"));
+  EXPECT_THAT(first.resource_names_unsubscribe(), ElementsAre("*"));
 
   std::vector<Request> requests;
   EXPECT_EQ(client.Demand("/10.0.0.1", requests), DeltaClient::Demanded::kAsk);
@@ -189,10 +251,11 @@ TEST(DeltaOnDemand, PendingNamesAreToldToTheNextStream) {
   std::vector<Request> requests;
   EXPECT_EQ(client.Demand("ns/host", requests), DeltaClient::Demanded::kPending);
   EXPECT_TRUE(requests.empty());
-  const auto first = client.Open();
-  const std::map<std::string, std::string> told(first[0].initial_resource_versions().begin(),
-                                                first[0].initial_resource_versions().end());
-  EXPECT_THAT(told, ElementsAre(Pair("ns/host", "")));
+  client.Open();
+  EXPECT_EQ(client.Demand("ns/other", requests), DeltaClient::Demanded::kPending);
+  EXPECT_TRUE(requests.empty());
+  EXPECT_THAT(VersionsIn(FirstForAddresses(client)),
+              ElementsAre(Pair("ns/host", ""), Pair("ns/other", "")));
   Response miss = Answer(kAddressType, "n1", {}, {"ns/host"});
   client.OnResponse(miss);
   EXPECT_EQ(client.Demand("ns/host", requests), DeltaClient::Demanded::kAnswered);
@@ -202,6 +265,7 @@ TEST(DeltaOnDemand, ForgetsTheOldestDemandBeyondTheLimit) {
   FakeSink sink;
   DeltaClient client({.node = {}, .addresses_on_demand = true}, sink);
   client.Open();
+  FirstForAddresses(client);
   std::vector<Request> requests;
   for (size_t i = 0; i <= DeltaClient::kMaxDemanded; ++i) {
     client.Demand("/" + std::to_string(i), requests);

@@ -6,6 +6,13 @@
 #include "ztunnel/base/status.h"
 
 namespace mesh::xds {
+namespace {
+
+bool Changes(const Response& accepted) {
+  return !accepted.resources().empty() || !accepted.removed_resources().empty();
+}
+
+}  // namespace
 
 XdsClient::XdsClient(base::EventLoop& loop, state::StateStore& store,
                      std::unique_ptr<Transport> transport, Options options, OnPublish on_publish)
@@ -46,7 +53,7 @@ void XdsClient::Connect() {
   auto stream = transport_->Open(*this);
   if (!stream.ok()) return OnClosed(stream.status());
   stream_ = *std::move(stream);
-  for (Request& request : delta_.Open()) stream_->Send(std::move(request));
+  stream_->Send(delta_.Open());
 }
 
 void XdsClient::ScheduleConnect(absl::Duration delay) {
@@ -69,10 +76,10 @@ void XdsClient::OnMessage(Response response) {
                         Quoted(outcome.reply->error_detail().message()));
   }
   Save(outcome.accepted);
-  if (!outcome.accepted.resources().empty() || !outcome.accepted.removed_resources().empty()) {
-    on_publish_(store_.Publish());
-  }
+  Save(outcome.ended);
+  if (Changes(outcome.accepted) || Changes(outcome.ended)) on_publish_(store_.Publish());
   if (outcome.reply) stream_->Send(*std::move(outcome.reply));
+  if (outcome.next) stream_->Send(*std::move(outcome.next));
   stream_->ReadNext();
   Wake(outcome.arrived);
   CheckReady();

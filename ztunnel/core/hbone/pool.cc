@@ -101,6 +101,8 @@ base::Task<absl::StatusOr<OpenedStream>> Pool::Open(PoolKey key, h2::Headers hea
     Waiter waiter(loop_, entry.waiters);
     if (!entry.connecting) {
       if (connections_ >= options_.max_connections) {
+        waiter.Leave();
+        MaybeForget(key);
         co_return telemetry::WithReason(
             ResourceExhausted("{} tunnels of this pod are open", connections_), MESH_REASON_LIMIT);
       }

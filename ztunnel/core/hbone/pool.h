@@ -66,6 +66,7 @@ class Pool final : public base::Deferred {
   // Closes connections without streams; those with streams close when they are done.
   void Retire();
   size_t connections() const { return connections_; }
+  size_t keys() const { return entries_.size(); }  // with a connection, an attempt or a waiter
 
  private:
   class Pooled;

@@ -139,6 +139,23 @@ TEST_F(AnswersTest, PolicyIs401) {
 }
 
 // As the proxy serves its own metrics.
+TEST_F(AnswersTest, APolicyThatComesWhileThePeerIsAskedForCounts) {
+  Listen(0);
+  Run();
+  ChangeWhileThePeerIsAskedFor([this] {
+    DenyServer();
+    AddWorkload("server", kServerIp);
+  });
+  EXPECT_EQ(Answer(kServerIp + ":" + std::to_string(server_port_)), "401");
+}
+
+TEST_F(AnswersTest, APodThatLeavesWhileThePeerIsAskedForIsNotServed) {
+  Listen(1);
+  Run();
+  ChangeWhileThePeerIsAskedFor([this] { store_.RemoveAddress("k//Pod/default/server"); });
+  EXPECT_EQ(Answer(kServerIp + ":" + std::to_string(server_port_)), "503");
+}
+
 TEST_F(AnswersTest, APodWithOnePortIsReachedThereAndByTunnelAlone) {
   Listen(2);
   RouteMarkedReplies();

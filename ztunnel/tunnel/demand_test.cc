@@ -69,6 +69,28 @@ TEST_F(DemandTest, NoAnswerIsARefusalNotAWayAround) {
   EXPECT_EQ(refused, 1u);
 }
 
+TEST_F(DemandTest, APolicyThatComesWhileTheClientIsAskedForIsAsked) {
+  Listen(0);
+  config_.original_destination = [this](const net::Socket& socket) -> std::optional<SocketAddress> {
+    const auto local = socket.LocalAddress();
+    if (local && local->port == 15006) return SocketAddress{local->ip, server_port_};
+    return std::nullopt;
+  };
+  Run();
+  ChangeWhileThePeerIsAskedFor([this] {
+    DenyServer();
+    AddWorkload("server", kServerIp);
+  });
+  UniqueFd fd = Blocking(*client_pod_->netns, {*IpAddress::Parse(kServerIp), 15006});
+  EXPECT_EQ(ReadAll(fd.get()), "<ECONNRESET>");
+  uint64_t denied = 0;
+  OnLoop([&] {
+    denied = metrics_.shard().closed_by_reason[static_cast<int>(telemetry::Reporter::kDestination)]
+                                              [MESH_REASON_POLICY_DENY];
+  });
+  EXPECT_EQ(denied, 1u);
+}
+
 TEST_F(DemandTest, NobodyBehindTheAddressPassesThrough) {
   Listen();
   Run();

@@ -168,9 +168,8 @@ net::ConnectTarget AppOf(const WorkerCore& core, const PodRuntime& pod,
   if (tunnel && tunnel->port != 0) app.address.port = tunnel->port;
   if (proxy && core.config.localhost_app_tunnel) {
     app.address.ip = *IpAddress::Parse(target.pod.ip.IsV4() ? "127.0.0.1" : "::1");
-  } else if (core.config.original_source && !pod.pod->only_port && source.ip != target.pod.ip) {
-    app.source = source.ip;
-    app.mark = core.config.packet_mark;
+  } else if (!pod.pod->only_port) {
+    core.ConnectAs(source.ip, app);
   }
   app.timeout = core.config.connect_timeout;
   app.options = core.AppSocketOptions();
@@ -231,14 +230,17 @@ base::Task<void> ServeStream(WorkerCore& core, PodRuntime& pod, TunnelRequest re
   Target target;
   if (refusal.status == nullptr) {
     workload = co_await WaitForWorkload(core, pod.pod);
-    if (!workload) {
-      refusal =
-          Refuse("503", MESH_REASON_UNKNOWN_DESTINATION,
-                 Unavailable("pod {}/{} is not known to the mesh", pod.pod->ns, pod.pod->name));
-    } else {
+    if (workload && core.demand) {
       co_await AskForNamedService(core, *workload, *authority);
-      refusal = TargetOf(core, *pod.pod, *workload, *authority, request.local, target);
+      // With baggage the peer has said itself what would be asked for.
+      if (h2::Find(request.headers, "baggage").empty()) co_await AskForPeer(core, request.peer.ip);
+      workload = core.WorkloadOf(*pod.pod);  // it may be another by now
     }
+    refusal =
+        workload
+            ? TargetOf(core, *pod.pod, *workload, *authority, request.local, target)
+            : Refuse("503", MESH_REASON_UNKNOWN_DESTINATION,
+                     Unavailable("pod {}/{} is not known to the mesh", pod.pod->ns, pod.pod->name));
   }
   if (refusal.status != nullptr) {
     relay->Refuse(hbone::RefusalHeaders(refusal.status, telemetry::ReasonOf(refusal.why)));
@@ -246,9 +248,6 @@ base::Task<void> ServeStream(WorkerCore& core, PodRuntime& pod, TunnelRequest re
                               refusal.why);
     co_return;
   }
-
-  // With baggage the peer has said itself what would be asked for.
-  if (h2::Find(request.headers, "baggage").empty()) co_await AskForPeer(core, request.peer.ip);
 
   live.info.original_dst = live.info.actual_dst = target.pod;
   const state::MeshStateRef state = core.state;
@@ -260,6 +259,9 @@ base::Task<void> ServeStream(WorkerCore& core, PodRuntime& pod, TunnelRequest re
   absl::Status status = CheckNew(core, *state, *live.subject);
   if (!status.ok()) {
     relay->Refuse(hbone::RefusalHeaders("401", telemetry::ReasonOf(status)));
+  } else if (relay->stream_closed()) {
+    status = WithReason(Cancelled("the peer gave up before the application was asked"),
+                        MESH_REASON_PEER_RESET);
   } else {
     status = co_await Deliver(core, pod, live, *relay, *workload, request, target);
   }

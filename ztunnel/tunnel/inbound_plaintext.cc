@@ -13,10 +13,7 @@ base::Task<absl::Status> Deliver(WorkerCore& core, PodRuntime& pod, LiveConnecti
   net::ConnectTarget app;
   app.netns = pod.pod->netns.get();
   app.address = wanted;
-  if (core.config.original_source && source.ip != wanted.ip) {
-    app.source = source.ip;
-    app.mark = core.config.packet_mark;
-  }
+  core.ConnectAs(source.ip, app);
   app.timeout = core.config.connect_timeout;
   app.options = core.AppSocketOptions();
   net::ConnectResult connected = co_await net::Connect(core.loop, std::move(app));
@@ -47,6 +44,10 @@ base::Task<void> ServePlaintext(WorkerCore& core, PodRuntime& pod, net::Socket c
   state::WorkloadRef workload;
   if (status.ok()) {
     workload = co_await WaitForWorkload(core, pod.pod);
+    if (workload && core.demand) {
+      co_await AskForPeer(core, source.ip);
+      workload = core.WorkloadOf(*pod.pod);  // it may be another by now
+    }
     if (!workload) {
       status =
           WithReason(Unavailable("pod {}/{} is not known to the mesh", pod.pod->ns, pod.pod->name),
@@ -59,7 +60,6 @@ base::Task<void> ServePlaintext(WorkerCore& core, PodRuntime& pod, net::Socket c
     co_return;
   }
 
-  co_await AskForPeer(core, source.ip);
   const state::MeshStateRef state = core.state;
   telemetry::ConnectionInfo info;
   info.reporter = telemetry::Reporter::kDestination;

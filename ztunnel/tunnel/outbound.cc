@@ -67,14 +67,21 @@ base::Task<absl::Status> Plain(WorkerCore& core, PodRuntime& pod, LiveConnection
   co_return co_await live.Run(relay);
 }
 
+// The client's pod as an application at `to` sees it: a service may lead to another family.
+IpAddress SourceFor(const Outbound& out, const IpAddress& to) {
+  if (out.client.ip.IsV4() == to.IsV4()) return out.client.ip;
+  return AddressFor(*out.source, to).value_or(out.client.ip);
+}
+
 // Both pods are this process's: the destination's policy is asked here with the source's identity,
 // and the bytes never leave the kernel, so nothing is encrypted.
 base::Task<absl::Status> SameNode(WorkerCore& core, PodRuntime& pod, LiveConnection& live,
                                   net::Socket& client, const Outbound& out) {
   const SocketAddress target = out.route.target;
   const PodRef& destination = out.local;
-  live.subject = LiveConnection::Subject{
-      out.route.destination, {pod.pod->Identity(), out.client.ip, target.ip, target.port}};
+  const IpAddress source = SourceFor(out, target.ip);
+  live.subject = LiveConnection::Subject{out.route.destination,
+                                         {pod.pod->Identity(), source, target.ip, target.port}};
   live.destination_uid = destination->uid;
   telemetry::ConnectionInfo info = InfoOf(core, pod, out);
   info.reporter = telemetry::Reporter::kDestination;
@@ -94,10 +101,7 @@ base::Task<absl::Status> SameNode(WorkerCore& core, PodRuntime& pod, LiveConnect
     net::ConnectTarget app;
     app.netns = destination->netns.get();
     app.address = target;
-    if (core.config.original_source && out.client.ip != target.ip) {
-      app.source = out.client.ip;
-      app.mark = core.config.packet_mark;
-    }
+    core.ConnectAs(source, app);
     app.timeout = core.config.connect_timeout;
     app.options = core.AppSocketOptions();
     net::ConnectResult connected = co_await net::Connect(core.loop, std::move(app));
@@ -263,6 +267,11 @@ base::Task<absl::Status> ResolveNextHop(WorkerCore& core, Outbound& out) {
   co_return absl::OkStatus();
 }
 
+absl::Status UnknownSource(const Pod& pod) {
+  return WithReason(Unavailable("pod {}/{} is not known to the mesh", pod.ns, pod.name),
+                    MESH_REASON_UNKNOWN_SOURCE);
+}
+
 // Fills `out`; an error means that no context is known and nothing was counted.
 base::Task<absl::Status> Prepare(WorkerCore& core, PodRuntime& pod, const net::Socket& client,
                                  Outbound& out) {
@@ -279,14 +288,16 @@ base::Task<absl::Status> Prepare(WorkerCore& core, PodRuntime& pod, const net::S
         MESH_REASON_LOOP);
   }
   out.source = co_await WaitForWorkload(core, pod.pod);
-  if (!out.source) {
-    co_return WithReason(
-        Unavailable("pod {}/{} is not known to the mesh", pod.pod->ns, pod.pod->name),
-        MESH_REASON_UNKNOWN_SOURCE);
-  }
+  if (!out.source) co_return UnknownSource(*pod.pod);
   const absl::Status asked = co_await AskForDestination(core, out.source, out.wanted);
   if (!asked.ok()) co_return asked;
   out.state = core.state;
+  // Policy is asked about what it is now.
+  out.source = core.WorkloadOf(*pod.pod);
+  if (!out.source) {
+    out.state = nullptr;
+    co_return UnknownSource(*pod.pod);
+  }
   // Capture rewrites the destination to loopback, and with it the source that the kernel picks.
   if (out.client.ip.IsLoopback()) {
     if (const auto ip = AddressFor(*out.source, out.wanted.ip)) out.client.ip = *ip;

@@ -213,6 +213,20 @@ class TunnelTest : public testing::Test {
     policies_ = {"default/deny"};
   }
 
+  // The far worker does not know the client, and when it asks for it, `change` comes first.
+  void ChangeWhileThePeerIsAskedFor(std::function<void()> change) {
+    OnLoop([&] {
+      store_.RemoveAddress("k//Pod/default/client");
+      far_->SetState(store_.Publish());
+      far_->SetDemand(
+          [this, change](std::string, base::EventLoop& loop, std::function<void(bool)> done) {
+            change();
+            far_->SetState(store_.Publish());
+            loop.Post([done = std::move(done)] { done(true); });
+          });
+    });
+  }
+
   // What the node agent does in a pod, so that replies to foreign addresses come back to the proxy.
   void RouteMarkedReplies() {
     config_.original_source = true;

@@ -251,6 +251,22 @@ TEST_F(TunnelTest, ApplicationSeesItsClientOnOneNode) {
   EXPECT_EQ(server_saw_, kClientIp6);
 }
 
+TEST_F(TunnelTest, ApplicationOfTheOtherFamilySeesItsClientOfThatFamily) {
+  Listen(1);
+  RouteMarkedReplies();
+  Run(true);
+  OnLoop([this] {
+    istio::workload::Address address = WorkloadOf("server");
+    auto& w = *address.mutable_workload();
+    w.add_addresses(Bytes(kServerIp6));
+    AddPort((*w.mutable_services())[kServiceKey]);
+    Put(store_, w.uid(), address);
+    near_->SetState(store_.Publish());
+  });
+  EXPECT_EQ(Exchange(kVip, 80, "who"), "who");
+  EXPECT_EQ(server_saw_, kClientIp6);
+}
+
 TEST_F(TunnelTest, OneNodeCanBeForcedThroughTheTunnel) {
   Listen(1);
   config_.force_encryption = true;

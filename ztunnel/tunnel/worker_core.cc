@@ -59,6 +59,13 @@ net::SocketOptions WorkerCore::TunnelSocketOptions() const {
   return options;
 }
 
+void WorkerCore::ConnectAs(const IpAddress& source, net::ConnectTarget& app) const {
+  const IpAddress& to = app.address.ip;
+  if (!config.original_source || source.IsV4() != to.IsV4() || source == to) return;
+  app.source = source;
+  app.mark = config.packet_mark;
+}
+
 hbone::Connection::Options WorkerCore::TunnelOptions() const {
   hbone::Connection::Options options;
   options.h2.stream_window_bytes = config.stream_window_bytes;

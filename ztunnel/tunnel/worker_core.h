@@ -49,6 +49,9 @@ struct WorkerCore {
   bool IsIllegalPort(uint16_t port) const;
   net::SocketOptions AppSocketOptions() const;
   net::SocketOptions TunnelSocketOptions() const;
+  // The application sees `source` as its client: where that is configured, and where it can be, as
+  // an address of the other family or of the application's own pod cannot.
+  void ConnectAs(const IpAddress& source, net::ConnectTarget& app) const;
   // What the tunnels of both sides have in common; of a client as it stands.
   hbone::Connection::Options TunnelOptions() const;
 

@@ -154,7 +154,7 @@ absl::Status Node::Start() {
             queue_.Post([this, uid, status] { enroller_->OnSnapshotAck(uid, status); });
           },
       .on_connections = [this](int n) { queue_.Post([this, n] { enroller_->OnConnections(n); }); }};
-  ASSIGN_OR_RETURN(zds_, zds::Server::Listen(options_.zds_socket, std::move(observer)));
+  ASSIGN_OR_RETURN(zds_, zds::Server::Create(options_.zds_socket, std::move(observer)));
   EnrollerOptions enrol = {
       .decision = {.excluded_namespaces = StringSet(options_.exclude_namespaces.begin(),
                                                     options_.exclude_namespaces.end()),
@@ -164,6 +164,8 @@ absl::Status Node::Start() {
   enroller_ = std::make_unique<Enroller>(std::move(enrol), *dataplane_, *zds_, annotator_);
   RETURN_IF_ERROR(enroller_->Restore());
   PollSource();
+  // Only now is every captured pod held, also those that a lost record does not name.
+  RETURN_IF_ERROR(zds_->Listen());
   return StartServers();
 }
 

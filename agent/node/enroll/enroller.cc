@@ -1,9 +1,8 @@
 #include "agent/node/enroll/enroller.h"
 
 #include <algorithm>
-#include <chrono>
 #include <set>
-#include <thread>
+#include <utility>
 
 #include "agent/node/enroll/routing.h"
 #include "agent/node/enroll/state_file.h"
@@ -16,17 +15,12 @@ namespace {
 constexpr absl::Duration kFirstBackoff = absl::Milliseconds(5);
 constexpr absl::Duration kMaxBackoff = absl::Seconds(5);
 constexpr absl::Duration kRefreshEvery = absl::Seconds(10);
+// A ztunnel may answer a moment before it listens.
+constexpr absl::Duration kListenerPatience = absl::Milliseconds(250);
+constexpr absl::Duration kListenerLook = absl::Milliseconds(5);
 
 void Warn(std::string_view what, const PodSpec& pod, const absl::Status& status) {
   if (!status.ok()) Logger("enroll")->warn("{} pod={}: {}", what, pod.FullName(), Describe(status));
-}
-
-// A ztunnel may answer a moment before all its workers listen.
-bool AwaitListener(const Dataplane& dataplane, uint64_t cookie) {
-  for (int i = 0; i < 50 && !dataplane.HasListener(cookie); ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return dataplane.HasListener(cookie);
 }
 
 // Paths may differ for one namespace; one that has gone says nothing.
@@ -247,8 +241,12 @@ absl::Status Enroller::Enrol(Entry& entry, const std::string& reason) {
   // forgotten.
   Save();
   if (const absl::Status status = ServeAndActivate(entry); !status.ok()) {
-    Unenrol(entry);
+    GiveUp(entry);
     return status;
+  }
+  AwaitListener(entry);
+  if (entry.listener_by != absl::InfiniteFuture()) {
+    return Unavailable("ztunnel does not listen for it yet");
   }
   entry.reason = reason;
   SetEnrolled(entry);
@@ -257,22 +255,40 @@ absl::Status Enroller::Enrol(Entry& entry, const std::string& reason) {
 
 absl::Status Enroller::ServeAndActivate(Entry& entry) {
   RETURN_IF_ERROR(zds_.Add(Held(entry)));
-  RETURN_IF_ERROR(EnsureListener(entry));
   entry.flags = FlagsOf(entry.spec);
   return ActivatePod(dataplane_, *entry.captured, entry.ips, entry.flags);
 }
 
+// Undoes an attempt, and only that: whoever serves the pod since before keeps what it serves.
+void Enroller::GiveUp(Entry& entry) {
+  Warn("give up", entry.spec, ReleasePod(dataplane_, *entry.captured));
+  Warn("give up: tell ztunnel", entry.spec, zds_.TakeBack(entry.spec.uid));
+  entry.captured.reset();
+  Save();
+}
+
+void Enroller::AwaitListener(Entry& entry) {
+  const bool listens = dataplane_.HasListener(entry.captured->cookie);
+  entry.listener_by = listens ? absl::InfiniteFuture() : absl::Now() + kListenerPatience;
+  entry.renewed = false;
+}
+
 // A ztunnel that had the pod before the programs were loaded says yes without listening anew, and
 // the kernel does not know its listener. Taking the pod away and giving it again makes it listen.
-absl::Status Enroller::EnsureListener(Entry& entry) {
-  if (AwaitListener(dataplane_, entry.captured->cookie)) return absl::OkStatus();
-  RETURN_IF_ERROR(zds_.Remove(entry.spec.uid));
-  RETURN_IF_ERROR(zds_.Add(Held(entry)));
-  if (!AwaitListener(dataplane_, entry.captured->cookie)) {
+void Enroller::LookForListener(Entry& entry, absl::Time now) {
+  if (dataplane_.HasListener(entry.captured->cookie)) {
+    entry.listener_by = absl::InfiniteFuture();
+  } else if (now >= entry.listener_by && !std::exchange(entry.renewed, true)) {
+    Warn("listener", entry.spec, zds_.Renew(Held(entry)));
+    entry.listener_by = absl::Now() + kListenerPatience;
+  } else if (now >= entry.listener_by) {
     Logger("enroll")->warn("ztunnel does not listen for plain text; it will be refused pod={}",
                            entry.spec.FullName());
+    entry.listener_by = absl::InfiniteFuture();
+    if (!entry.settled || entry.state != PodState::kPending) return;
+    entry.reason = Decide(entry.spec, options_.decision).reason;
+    SetEnrolled(entry);
   }
-  return absl::OkStatus();
 }
 
 void Enroller::Unenrol(Entry& entry) {
@@ -280,6 +296,7 @@ void Enroller::Unenrol(Entry& entry) {
   Warn("un-enrol: tell ztunnel", entry.spec, zds_.Remove(entry.spec.uid));
   entry.captured.reset();
   entry.settled = true;
+  entry.listener_by = absl::InfiniteFuture();
   Save();
   Warn("un-enrol: annotation", entry.spec, annotator_.Clear(entry.spec.ns, entry.spec.name));
   if (entry.state == PodState::kEnrolled)
@@ -359,6 +376,10 @@ absl::Duration Enroller::Tick() {
   absl::Time next = next_refresh_;
   for (auto& [uid, entry] : entries_) {
     if (entry.captured && !entry.settled && entry.retry_at <= now) SettleAgain(entry);
+    if (entry.captured && entry.listener_by != absl::InfiniteFuture()) {
+      LookForListener(entry, now);
+      if (entry.listener_by != absl::InfiniteFuture()) next = std::min(next, now + kListenerLook);
+    }
     if (entry.captured && entry.settled && entry.state == PodState::kPending &&
         dataplane_.HasListener(entry.captured->cookie)) {
       entry.reason = Decide(entry.spec, options_.decision).reason;
@@ -392,7 +413,7 @@ void Enroller::OnConnections(int connected) {
   if (connected == 0) return;
   for (auto& [uid, entry] : entries_) {
     if (entry.captured && entry.state == PodState::kEnrolled) {
-      Warn("listener", entry.spec, EnsureListener(entry));
+      AwaitListener(entry);
     } else if (!entry.captured && entry.state == PodState::kPending) {
       entry.backoff = absl::ZeroDuration();
       Reconcile(entry);

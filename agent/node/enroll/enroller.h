@@ -79,6 +79,8 @@ class Enroller {
     std::vector<IpAddress> ips;
     absl::Duration backoff = absl::ZeroDuration();
     absl::Time retry_at = absl::InfiniteFuture();
+    absl::Time listener_by = absl::InfiniteFuture();  // infinite: it listens, or is not waited for
+    bool renewed = false;                             // taken away and given again for that
   };
 
   void Reconcile(Entry& entry);
@@ -92,7 +94,10 @@ class Enroller {
   void ReadKernel(Entry& entry);
   absl::Status Enrol(Entry& entry, const std::string& reason);
   absl::Status ServeAndActivate(Entry& entry);
-  absl::Status EnsureListener(Entry& entry);
+  void GiveUp(Entry& entry);
+  // Tick() looks whether the kernel knows ztunnel's listener, until it does or the time is over.
+  void AwaitListener(Entry& entry);
+  void LookForListener(Entry& entry, absl::Time now);
   void Unenrol(Entry& entry);
   void Update(Entry& entry);
   void SetPending(Entry& entry, const absl::Status& why);

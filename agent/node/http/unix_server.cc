@@ -50,9 +50,10 @@ class LibServer : public HttpServer {
     if (address.starts_with('/')) {
       ::unlink(address.c_str());
       server_.set_address_family(AF_UNIX);
+      // Before the file is there, so that nobody but its owner is ever let in.
+      server_.set_socket_options([](socket_t fd) { ::fchmod(fd, 0600); });
       if (!server_.bind_to_port(address, 80)) return Unavailable("cannot listen on {}", address);
       socket_path_ = address;
-      ::chmod(address.c_str(), 0600);
       return absl::OkStatus();
     }
     const auto parsed = SocketAddress::Parse(address);

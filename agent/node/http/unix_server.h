@@ -2,7 +2,8 @@
 // metrics.
 //
 // Owner: whoever listens. Handlers run on the server's own threads (at most 4 at a time), must be
-// thread-safe and may block. The destructor ends the server and removes the socket file.
+// thread-safe and may block. The destructor ends the server and removes the socket file, which lets
+// in its owner and root only.
 #pragma once
 
 #include <absl/status/statusor.h>

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -40,6 +41,9 @@ TEST(HttpServer, AnswersOnAUnixSocketAndRemovesIt) {
                   return HttpReply{.status = 503, .body = "no " + body};
                 }}});
     ASSERT_TRUE(server.ok()) << server.status();
+    struct stat info = {};
+    ASSERT_EQ(::stat(path.c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 0777, 0600u);
     const std::string get =
         Ask(path, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     EXPECT_NE(get.find("200"), std::string::npos) << get;

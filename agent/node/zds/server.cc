@@ -3,7 +3,9 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -15,6 +17,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -33,7 +36,24 @@ struct Peer {
   Connection connection;
   absl::Time since;
   bool greeted = false;
+  std::set<std::string> given = {};  // uids, until they are taken from all
 };
+
+// The mode is set before the file is there, so that nobody else is ever let in.
+absl::Status KeepToOwner(int fd, const std::string& path) {
+  return ::fchmod(fd, 0600) == 0 ? absl::OkStatus() : Errno(errno, "mode of {}", path);
+}
+
+// Whoever handed the file on, or opened its mode, lets nobody else take pods.
+absl::Status CheckPeer(int fd) {
+  ucred peer = {};
+  socklen_t length = sizeof(peer);
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) {
+    return Errno(errno, "credentials of a ztunnel");
+  }
+  if (peer.uid == 0 || peer.uid == ::geteuid()) return absl::OkStatus();
+  return PermissionDenied("process {} of user {}", peer.pid, peer.uid);
+}
 
 absl::StatusOr<UniqueFd> ListenOn(const std::string& path) {
   sockaddr_un address = {};
@@ -42,6 +62,7 @@ absl::StatusOr<UniqueFd> ListenOn(const std::string& path) {
   std::memcpy(address.sun_path, path.data(), path.size());
   UniqueFd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return Errno(errno, "socket for {}", path);
+  RETURN_IF_ERROR(KeepToOwner(fd.get(), path));
   ::unlink(path.c_str());
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
     return Errno(errno, "bind {}", path);
@@ -56,7 +77,7 @@ absl::StatusOr<UniqueFd> ListenOn(const std::string& path) {
 struct Server::Impl {
   std::string path;
   Observer observer;
-  UniqueFd listener;
+  UniqueFd listener;  // the server's thread
   UniqueFd wake;
   std::thread thread;
   std::atomic<int> greeted{0};
@@ -87,12 +108,23 @@ struct Server::Impl {
   void OnReadable(Peer& peer);
   void SendSnapshot(Peer& peer);
   void DropDead();
+  Peer* Newest();
   absl::Status Tell(Peer& peer, const HeldPod& pod);
   absl::Status AddNow(const HeldPod& pod);
+  absl::Status RenewNow(const HeldPod& pod);
+  absl::Status TakeBackNow(const std::string& uid);
   absl::Status RemoveNow(const std::string& uid);
 };
 
+Peer* Server::Impl::Newest() {
+  const auto newest = std::find_if(peers.rbegin(), peers.rend(), [](const Peer& peer) {
+    return peer.greeted && peer.connection.alive();
+  });
+  return newest == peers.rend() ? nullptr : &*newest;
+}
+
 absl::Status Server::Impl::Tell(Peer& peer, const HeldPod& pod) {
+  peer.given.insert(pod.info.uid);
   if (pod.netns == nullptr) {
     ASSIGN_OR_RETURN(const std::string packet, Keep(pod.info.uid));
     return peer.connection.Ask(packet);
@@ -102,18 +134,37 @@ absl::Status Server::Impl::Tell(Peer& peer, const HeldPod& pod) {
 }
 
 absl::Status Server::Impl::AddNow(const HeldPod& pod) {
-  const auto newest = std::find_if(peers.rbegin(), peers.rend(), [](const Peer& peer) {
-    return peer.greeted && peer.connection.alive();
-  });
-  if (newest == peers.rend()) return Unavailable("no ztunnel is connected");
+  Peer* newest = Newest();
+  if (newest == nullptr) return Unavailable("no ztunnel is connected");
   const absl::Status status = Tell(*newest, pod);
   return absl::IsDeadlineExceeded(status) ? Unavailable("{}", MessageOf(status)) : status;
+}
+
+absl::Status Server::Impl::RenewNow(const HeldPod& pod) {
+  Peer* newest = Newest();
+  if (newest == nullptr) return Unavailable("no ztunnel is connected");
+  ASSIGN_OR_RETURN(const std::string packet, Del(pod.info.uid));
+  if (const absl::Status status = newest->connection.Ask(packet); !newest->connection.alive())
+    return status;
+  return AddNow(pod);
+}
+
+absl::Status Server::Impl::TakeBackNow(const std::string& uid) {
+  absl::Status first;
+  ASSIGN_OR_RETURN(const std::string packet, Del(uid));
+  for (Peer& peer : peers) {
+    if (peer.given.erase(uid) == 0 || !peer.connection.alive()) continue;
+    if (const absl::Status status = peer.connection.Ask(packet); !status.ok() && first.ok())
+      first = status;
+  }
+  return first;
 }
 
 absl::Status Server::Impl::RemoveNow(const std::string& uid) {
   absl::Status first;
   ASSIGN_OR_RETURN(const std::string packet, Del(uid));
   for (Peer& peer : peers) {
+    peer.given.erase(uid);
     if (!peer.greeted || !peer.connection.alive()) continue;
     if (const absl::Status status = peer.connection.Ask(packet); !status.ok() && first.ok())
       first = status;
@@ -148,6 +199,10 @@ void Server::Impl::Accept() {
   UniqueFd fd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
   if (!fd) return;
   next_accept = absl::Now() + kAcceptEvery;
+  if (const absl::Status peer = CheckPeer(fd.get()); !peer.ok()) {
+    Logger("zds")->warn("refused: {}", Describe(peer));
+    return;
+  }
   if (peers.size() >= kMaxConnections) {
     Logger("zds")->warn("a ztunnel was refused: {} are connected", peers.size());
     return;
@@ -216,16 +271,22 @@ void Server::Impl::Loop() {
 
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Listen(const std::string& path, Observer observer) {
+absl::StatusOr<std::unique_ptr<Server>> Server::Create(const std::string& path, Observer observer) {
   auto impl = std::make_unique<Impl>();
   impl->path = path;
   impl->observer = std::move(observer);
-  ASSIGN_OR_RETURN(impl->listener, ListenOn(path));
   impl->wake.Reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!impl->wake) return Errno(errno, "eventfd");
   Impl* self = impl.get();
   impl->thread = std::thread([self] { self->Loop(); });
   return std::unique_ptr<Server>(new Server(std::move(impl)));
+}
+
+absl::Status Server::Listen() {
+  return impl_->RunJob([impl = impl_.get()]() -> absl::Status {
+    ASSIGN_OR_RETURN(impl->listener, ListenOn(impl->path));
+    return absl::OkStatus();
+  });
 }
 
 Server::~Server() {
@@ -235,7 +296,7 @@ Server::~Server() {
   }
   impl_->Wake();
   impl_->thread.join();
-  ::unlink(impl_->path.c_str());
+  if (impl_->listener) ::unlink(impl_->path.c_str());
 }
 
 void Server::Hold(HeldPod pod) {
@@ -248,11 +309,23 @@ absl::Status Server::Add(HeldPod pod) {
   return impl_->RunJob([this, pod = std::move(pod)] { return impl_->AddNow(pod); });
 }
 
+absl::Status Server::Renew(HeldPod pod) {
+  Hold(pod);
+  return impl_->RunJob([this, pod = std::move(pod)] { return impl_->RenewNow(pod); });
+}
+
+void Server::LetGo(const std::string& uid) {
+  std::lock_guard lock(impl_->mutex);
+  impl_->pods.erase(uid);
+}
+
+absl::Status Server::TakeBack(const std::string& uid) {
+  LetGo(uid);
+  return impl_->RunJob([this, uid] { return impl_->TakeBackNow(uid); });
+}
+
 absl::Status Server::Remove(const std::string& uid) {
-  {
-    std::lock_guard lock(impl_->mutex);
-    impl_->pods.erase(uid);
-  }
+  LetGo(uid);
   return impl_->RunJob([this, uid] { return impl_->RemoveNow(uid); });
 }
 

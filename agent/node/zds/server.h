@@ -4,6 +4,7 @@
 //
 // A ztunnel being replaced stays connected beside its successor: new pods go to the newest,
 // deletions to all. At most 8 are connected; a further one is refused. New connections: 5 a second.
+// Only the owner of the socket file may connect to it, and root.
 //
 // Owner: the node's main, which calls Hold, Add and Remove from one thread. The server has a thread
 // of its own; observers run on it and may not call back into the server.
@@ -34,11 +35,15 @@ class Server {
     std::function<void(int connected)> on_connections;
   };
 
-  // Takes the place of a stale socket file.
-  static absl::StatusOr<std::unique_ptr<Server>> Listen(const std::string& path, Observer observer);
+  static absl::StatusOr<std::unique_ptr<Server>> Create(const std::string& path, Observer observer);
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
+
+  // Lets ztunnels connect, in the place of a stale socket file. Once, when every pod that an
+  // earlier agent captured is held: a ztunnel ends what it serves for pods that its snapshot does
+  // not name.
+  absl::Status Listen();
 
   // The pod is in every snapshot from now on; nothing is sent.
   void Hold(HeldPod pod);
@@ -46,6 +51,11 @@ class Server {
   // nobody is connected, or no answer came; Aborted: refused, in ztunnel's words. The pod stays
   // held.
   absl::Status Add(HeldPod pod);
+  // Undoes Add: no longer held, and those are told that were given the pod since it was last
+  // removed. An older ztunnel that serves it since before keeps what it serves.
+  absl::Status TakeBack(const std::string& uid);
+  // Takes the pod away from the newest ztunnel alone and gives it again, so that it listens anew.
+  absl::Status Renew(HeldPod pod);
   // No longer held; tells all. Ok when nobody is connected.
   absl::Status Remove(const std::string& uid);
 
@@ -53,6 +63,7 @@ class Server {
 
  private:
   struct Impl;
+  void LetGo(const std::string& uid);
   explicit Server(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -91,13 +93,15 @@ class ZdsServer : public testing::Test {
     ASSERT_NE(::mkdtemp(dir), nullptr);
     dir_ = dir;
     auto server =
-        Server::Listen(path(), {.on_snapshot_ack =
+        Server::Create(path(), {.on_snapshot_ack =
                                     [this](const std::string& uid, const absl::Status& status) {
                                       acks_.push_back(uid + (status.ok() ? " ok" : " failed"));
                                     },
                                 .on_connections = [](int) {}});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
+    EXPECT_NE(::access(path().c_str(), F_OK), 0);
+    ASSERT_TRUE(server_->Listen().ok());
     auto netns = Netns::Current();
     ASSERT_TRUE(netns.ok());
     netns_ = std::make_shared<const Netns>(*std::move(netns));
@@ -182,6 +186,58 @@ TEST_F(ZdsServer, TheNewestGetsNewPodsAndAllHearDeletions) {
   EXPECT_EQ(old_one.Expect(WorkloadRequest::kDel, 0), "a");
   EXPECT_EQ(new_one.Expect(WorkloadRequest::kDel, 0), "a");
   EXPECT_TRUE(removed.get().ok());
+}
+
+// An older ztunnel may serve connections of a pod that it was given by an agent before.
+TEST_F(ZdsServer, WhatIsTakenBackOrRenewedIsNoneOfTheOlderOnes) {
+  FakeZtunnel old_one(path());
+  old_one.Hello();
+  old_one.Expect(WorkloadRequest::kSnapshotSent, 0);
+  WaitConnected(1);
+  FakeZtunnel new_one(path());
+  new_one.Hello();
+  new_one.Expect(WorkloadRequest::kSnapshotSent, 0);
+  WaitConnected(2);
+  auto job = std::async(std::launch::async, [this] { return server_->Add(Pod("a")); });
+  new_one.Expect(WorkloadRequest::kAdd, 1);
+  EXPECT_TRUE(job.get().ok());
+  job = std::async(std::launch::async, [this] { return server_->Renew(Pod("a")); });
+  EXPECT_EQ(new_one.Expect(WorkloadRequest::kDel, 0), "a");
+  EXPECT_EQ(new_one.Expect(WorkloadRequest::kAdd, 1), "a");
+  EXPECT_TRUE(job.get().ok());
+  job = std::async(std::launch::async, [this] { return server_->TakeBack("a"); });
+  EXPECT_EQ(new_one.Expect(WorkloadRequest::kDel, 0), "a");
+  EXPECT_TRUE(job.get().ok());
+  EXPECT_TRUE(server_->TakeBack("a").ok());  // nobody has it
+  // What the old one hears first is the end of a pod for all.
+  job = std::async(std::launch::async, [this] { return server_->Remove("b"); });
+  EXPECT_EQ(old_one.Expect(WorkloadRequest::kDel, 0), "b");
+  new_one.Expect(WorkloadRequest::kDel, 0);
+  EXPECT_TRUE(job.get().ok());
+}
+
+TEST_F(ZdsServer, IsItsOwnersAlone) {
+  struct stat info = {};
+  ASSERT_EQ(::stat(path().c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+  if (::getuid() != 0) GTEST_SKIP() << "SKIPPED: needs root";
+  // A stranger who got past the file's mode.
+  ASSERT_EQ(::chmod(path().c_str(), 0666), 0);
+  ASSERT_EQ(::chmod(dir_.c_str(), 0755), 0);
+  const pid_t stranger = ::fork();
+  if (stranger == 0) {
+    constexpr uid_t kNobody = 65534;
+    if (::setresuid(kNobody, kNobody, kNobody) != 0) ::_exit(2);
+    FakeZtunnel ztunnel(path());
+    ztunnel.Hello();
+    WorkloadRequest request;
+    int fds = 0;
+    ::_exit(ztunnel.Read(request, fds) ? 1 : 0);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(stranger, &status, 0), stranger);
+  EXPECT_EQ(WEXITSTATUS(status), 0) << "1: it was given the pods";
+  EXPECT_EQ(server_->connected(), 0);
 }
 
 TEST_F(ZdsServer, ClosesOnABadHelloAndOnUnaskedSpeech) {

@@ -61,6 +61,8 @@ CLI::App* AddNode(CLI::App& app, NodeOptions& options) {
   command->add_option("--node-name", options.node_name)->required();
   command->add_option("--source-dir", options.source_dirs,
                       "directory of manifests; repeat, later ones are laid over earlier ones");
+  command->add_option("--runtime-dir", options.runtime_dir,
+                      "the source directory that says where pods' namespaces are");
   command->add_option("--patch-dir", options.patch_dir, "where pod annotations are written");
   command->add_option("--cgroup", options.cgroup, "cgroup v2 directory of this node's pods");
   command->add_option("--ztunnel-cgroup", options.ztunnel_cgroup, "exempt from capture");

@@ -30,14 +30,28 @@ bool IsManifest(std::string_view name) {
   return EndsWith(name, ".yaml") || EndsWith(name, ".yml") || EndsWith(name, ".json");
 }
 
+Json* Child(Json& json, const std::string& name) {
+  if (!json.has_struct_value()) return nullptr;
+  auto& fields = *json.mutable_struct_value()->mutable_fields();
+  const auto it = fields.find(name);
+  return it == fields.end() ? nullptr : &it->second;
+}
+
+bool EraseAnnotation(Json& object, const std::string& name) {
+  Json* metadata = Child(object, "metadata");
+  Json* annotations = metadata == nullptr ? nullptr : Child(*metadata, "annotations");
+  if (annotations == nullptr || !annotations->has_struct_value()) return false;
+  return annotations->mutable_struct_value()->mutable_fields()->erase(name) != 0;
+}
+
 }  // namespace
 
-LocalSource::LocalSource(std::vector<std::string> directories)
-    : directories_(std::move(directories)) {}
+LocalSource::LocalSource(std::vector<std::string> directories, ReservedAnnotation reserved)
+    : directories_(std::move(directories)), reserved_(std::move(reserved)) {}
 
 absl::StatusOr<std::unique_ptr<LocalSource>> LocalSource::Create(
-    std::vector<std::string> directories, absl::Duration rescan) {
-  std::unique_ptr<LocalSource> source(new LocalSource(std::move(directories)));
+    std::vector<std::string> directories, absl::Duration rescan, ReservedAnnotation reserved) {
+  std::unique_ptr<LocalSource> source(new LocalSource(std::move(directories), std::move(reserved)));
   source->epoll_ = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
   if (!source->epoll_) return Errno(errno, "epoll_create1");
   source->inotify_ = UniqueFd(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
@@ -200,6 +214,7 @@ LocalSource::File LocalSource::Load(const std::string& path, size_t rank, const 
   absl::StatusOr<std::string> text = ReadFile(path, kMaxFileBytes);
   if (text.ok()) {
     file.manifest = ReadManifest(path, *text);
+    LeaveOutReserved(path, rank, file.manifest);
   } else {
     file.manifest.problems.push_back(
         {path, 1, "", "", std::string(MessageOf(text.status())), Level::kError});
@@ -214,6 +229,16 @@ LocalSource::File LocalSource::Load(const std::string& path, size_t rank, const 
     if (!shown) file.manifest.entries.push_back(old);
   }
   return file;
+}
+
+void LocalSource::LeaveOutReserved(const std::string& path, size_t rank, Manifest& manifest) const {
+  if (reserved_.name.empty() || directories_[rank] == reserved_.directory) return;
+  for (ManifestEntry& entry : manifest.entries) {
+    if (!EraseAnnotation(entry.json, reserved_.name)) continue;
+    manifest.problems.push_back({path, entry.line, entry.key.ToString(),
+                                 "metadata.annotations." + reserved_.name,
+                                 "left out: it is not for manifests to say", Level::kWarning});
+  }
 }
 
 void LocalSource::Rebuild(const std::set<Key>& dirty, std::vector<Event>& events) {

@@ -27,11 +27,19 @@
 
 namespace mesh::k8s {
 
+// An annotation that says something only in files of that directory; elsewhere it is left out, and
+// told as a problem. No directory: nowhere.
+struct ReservedAnnotation {
+  std::string name;
+  std::string directory;
+};
+
 class LocalSource : public Source {
  public:
   // Directories that do not exist yet are looked for at every rescan.
   static absl::StatusOr<std::unique_ptr<LocalSource>> Create(
-      std::vector<std::string> directories, absl::Duration rescan = absl::Seconds(5));
+      std::vector<std::string> directories, absl::Duration rescan = absl::Seconds(5),
+      ReservedAnnotation reserved = {});
 
   int fd() const override { return epoll_.get(); }
   void Poll(const Handler& handler) override;
@@ -60,7 +68,7 @@ class LocalSource : public Source {
     const ManifestEntry* entry;
   };
 
-  explicit LocalSource(std::vector<std::string> directories);
+  LocalSource(std::vector<std::string> directories, ReservedAnnotation reserved);
   void Drain();
   // Updates files_; the keys of everything that a changed file had or has go to `dirty`.
   void Scan(std::set<Key>& dirty);
@@ -74,7 +82,10 @@ class LocalSource : public Source {
   void Rebuild(const std::set<Key>& dirty, std::vector<Event>& events);
   void CollectProblems();
 
+  void LeaveOutReserved(const std::string& path, size_t rank, Manifest& manifest) const;
+
   const std::vector<std::string> directories_;
+  const ReservedAnnotation reserved_;
   UniqueFd epoll_;
   UniqueFd inotify_;
   UniqueFd timer_;

@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "agent/k8s/labels.h"
+
 namespace mesh::k8s {
 namespace {
 
@@ -64,6 +66,35 @@ TEST_F(LocalSourceTest, EmitsOnceWhenEmptyAndThenChanges) {
   events = Poll();
   ASSERT_EQ(events.size(), 1u);
   EXPECT_TRUE(events[0].deleted);
+}
+
+TEST_F(LocalSourceTest, AReservedAnnotationCountsInItsDirectoryAlone) {
+  auto source = LocalSource::Create({root_ / "manifests", root_ / "run", root_ / "run/patch"},
+                                    absl::Seconds(5), {"local.mesh/netns", root_ / "run"});
+  ASSERT_TRUE(source.ok());
+  source_ = *std::move(source);
+  const auto netns = [this] {
+    const std::vector<Event> events = Poll();
+    if (events.size() != 1) return std::to_string(events.size()) + " events";
+    return ValueOf(events[0].object.As<api::Pod>()->metadata().annotations(), "local.mesh/netns");
+  };
+  const auto pod = [](const std::string& path, const std::string& label) {
+    return "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  namespace: shop\n"
+           "  labels: {v: \"" +
+           label + "\"}\n  annotations: {local.mesh/netns: " + path +
+           "}\nspec: {containers: [{name: app, image: x}]}\n";
+  };
+  Write("manifests/pod.yaml", pod("/proc/1/ns/net", "1"));
+  EXPECT_EQ(netns(), "");
+  ASSERT_EQ(source_->problems().size(), 1u);
+  EXPECT_EQ(source_->problems()[0].field, "metadata.annotations.local.mesh/netns");
+  Write("run/pod.yaml", pod("/run/netns/a", "2"));
+  EXPECT_EQ(netns(), "/run/netns/a");
+  // Patches come last, and may not say it either.
+  Write("manifests/a.patch.json",
+        R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","namespace":"shop",)"
+        R"("labels":{"v":"3"},"annotations":{"local.mesh/netns":"/proc/1/ns/net"}}})");
+  EXPECT_EQ(netns(), "/run/netns/a");
 }
 
 TEST_F(LocalSourceTest, MergesPatchesOverTheBaseAlone) {

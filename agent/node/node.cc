@@ -6,6 +6,7 @@
 #include <sys/file.h>
 #include <sys/signalfd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -34,6 +35,7 @@ namespace {
 constexpr absl::Duration kCniPatience = absl::Milliseconds(3000);
 constexpr absl::Duration kCniPause = absl::Milliseconds(25);
 constexpr absl::Duration kRefreshCgroups = absl::Seconds(2);
+constexpr absl::Duration kRescan = absl::Seconds(5);
 
 // Blocks the signals that end the program, here and in every thread started later.
 absl::StatusOr<UniqueFd> EndSignals() {
@@ -147,7 +149,12 @@ absl::Status Node::Start() {
   if (!options_.patch_dir.empty()) RETURN_IF_ERROR(MakeDirs(options_.patch_dir));
   RETURN_IF_ERROR(Lock());
   RETURN_IF_ERROR(OpenDataplane());
-  ASSIGN_OR_RETURN(source_, k8s::LocalSource::Create(options_.source_dirs));
+  if (!options_.runtime_dir.empty() &&
+      std::ranges::find(options_.source_dirs, options_.runtime_dir) == options_.source_dirs.end()) {
+    return Invalid("--runtime-dir {} is no --source-dir", options_.runtime_dir);
+  }
+  ASSIGN_OR_RETURN(source_, k8s::LocalSource::Create(options_.source_dirs, kRescan,
+                                                     {"local.mesh/netns", options_.runtime_dir}));
   zds::Server::Observer observer = {
       .on_snapshot_ack =
           [this](const std::string& uid, const absl::Status& status) {

@@ -13,6 +13,9 @@ namespace mesh::node {
 struct NodeOptions {
   std::string node_name;
   std::vector<std::string> source_dirs;
+  // The one of them whose files may say where a pod's namespace is; empty: the CNI plugin alone
+  // may.
+  std::string runtime_dir;
   std::string patch_dir;  // where pod annotations go; empty: nowhere
   std::string cgroup;     // empty: the root of the cgroup v2 hierarchy
   std::string ztunnel_cgroup;

@@ -165,6 +165,7 @@ int NodeWorld::StartAgentProcess(bool cleanup) {
   node::NodeOptions options;
   options.node_name = "node-9";
   options.source_dirs = {dir_ + "/manifests", dir_ + "/patch"};
+  options.runtime_dir = dir_ + "/manifests";
   options.patch_dir = dir_ + "/patch";
   options.cgroup = cgroup_ + "/node";
   options.ztunnel_cgroup = cgroup_ + "/node/system/ztunnel";

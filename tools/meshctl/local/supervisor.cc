@@ -99,6 +99,8 @@ void Supervisor::AddNode(const NodeConfig& node) {
                        "node",
                        "--node-name",
                        node.name,
+                       "--runtime-dir",
+                       layout.run(),
                        "--patch-dir",
                        layout.patch(),
                        "--cgroup",

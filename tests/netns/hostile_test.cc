@@ -1,5 +1,6 @@
 // Peers that do what they should not: calls to the mesh's own ports, tunnels to where they may not
 // lead, servers that break the protocol.
+#include <absl/time/clock.h>
 #include <gtest/gtest.h>
 
 #include <map>
@@ -390,6 +391,20 @@ const BadServer kBadServers[] = {
     {"OtherIdentity", "other", "request(tls())", "identity_mismatch"},
     {"StrangeAuthority", "unsigned", "request(tls())", "tls_failure"},
     {"ClosesBeforeTls", "foreign", "pass", "tls_failure"},
+    {"SpeaksNoTls", "foreign",
+     "c.sendall(b'HTTP/1.1 400 Bad Request\\r\\n\\r\\n'); c.recv(1 << 16)", "tls_failure"},
+    {"SpeaksNoHttp2", "foreign",
+     "s = tls(); exactly(s, len(PREFACE)); s.sendall(b'HTTP/1.1 400 Bad Request\\r\\n\\r\\n')\n"
+     "while s.recv(1 << 16): pass",
+     "h2_failure"},
+    {"AnswersWithAHugeFrame", "foreign",
+     "s = tls(); s.sendall(frame(4, 0, 0)); request(s); s.sendall(frame(0, 0, 1, bytes(2 << 20)))\n"
+     "while s.recv(1 << 16): pass",
+     "h2_failure"},
+    {"Answers500", "foreign",
+     "s = tls(); s.sendall(frame(4, 0, 0)); request(s); s.sendall(frame(1, 5, 1, b'\\x8e'))\n"
+     "while s.recv(1 << 16): pass",
+     "tunnel_refused"},
     {"ResetsTheStream", "foreign",
      "s = tls(); s.sendall(frame(4, 0, 0)); request(s)\n"
      "s.sendall(frame(3, 0, 1, bytes(3) + b'\x02')); s.recv(9)",
@@ -418,18 +433,37 @@ TEST_P(BadServers, IsRefusedAtOnceAndNamed) {
       "outside/foreign", ServeTunnelsBadly(Certificate(server.certificate), server.behaviour)));
   const double before = Closed("node-1", server.reason);
   Outcome got;
+  absl::Duration took;
   // Until the server listens, the reason is another.
   EXPECT_TRUE(Eventually([&] {
+    const absl::Time begin = absl::Now();
     got = Get("http://" + mesh_->PodIp("outside/foreign") + ":8080/");
+    took = absl::Now() - begin;
     return got.code == 0 || Closed("node-1", server.reason) > before;
   })) << running.Stop().out
       << mesh_->ZtunnelLog("node-1");
   EXPECT_TRUE(got.code == 56 || got.code == 52) << got.code << got.err;
+  EXPECT_LT(took, absl::Seconds(5)) << "no timeout ended it";
   EXPECT_TRUE(
       Logged("node-1", {"direction=\"outbound\"", mesh_->PodIp("outside/foreign") + ":15008",
                         std::string("reason=") + server.reason}));
   // Nobody else suffers from it.
   EXPECT_EQ(Get("http://far/").code, 0);
+}
+
+TEST_F(Hostile, AServerThatNeverFinishesTlsIsGivenUp) {
+  Background running(mesh_->ExecWords(
+      "outside/foreign",
+      ServeTunnelsBadly(Certificate("foreign"), "c.recv(1 << 16); threading.Event().wait(60)")));
+  const double before = Closed("node-1", "tls_failure");
+  Outcome got;
+  EXPECT_TRUE(Eventually([&] {
+    got = Get("http://" + mesh_->PodIp("outside/foreign") + ":8080/");
+    return got.code == 0 || Closed("node-1", "tls_failure") > before;
+  })) << mesh_->ZtunnelLog("node-1");
+  EXPECT_TRUE(got.code == 56 || got.code == 52) << got.code << got.err;
+  EXPECT_TRUE(Logged("node-1", {"direction=\"outbound\"", "reason=tls_failure",
+                                "TLS handshake took longer than 10 s"}));
 }
 
 INSTANTIATE_TEST_SUITE_P(Ways, BadServers, testing::ValuesIn(kBadServers),

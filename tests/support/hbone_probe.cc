@@ -70,7 +70,7 @@ for i in range(2, len(sys.argv), 3):
 )py";
 
 constexpr const char* kServer = R"py(
-directory, behaviour = sys.argv[1], sys.argv[2]
+directory, behaviour = sys.argv[1], compile(sys.argv[2], 'behaviour', 'exec')
 def request(s):
     exactly(s, len(PREFACE))
     while read_frame(s)[0] != 1: pass
@@ -82,7 +82,8 @@ def serve(c):
         return context.wrap_socket(c, server_side=True)
     try: exec(behaviour, dict(globals(), c=c, tls=tls))
     except (OSError, EOFError) as e: print(type(e).__name__, e, flush=True)
-    c.close()
+    # Also when the behaviour itself is wrong: left open, the client would wait for its TLS timeout.
+    finally: c.close()
 listener = socket.create_server(('0.0.0.0', 15008))
 print('listening', flush=True)
 while True:

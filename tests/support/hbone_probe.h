@@ -26,7 +26,8 @@ std::vector<std::string> AskForTunnels(std::string_view directory,
 // argv of a tunnel's server on port 15008 with the certificate in `directory` that treats every
 // connection by the Python statement `behaviour`: `c` is the accepted socket, `tls()` ends TLS on
 // it, `frame(type, flags, stream, payload)` makes an HTTP/2 frame, `request(s)` reads up to the
-// first HEADERS frame of the client's. Prints "listening" first.
+// first HEADERS frame of the client's. The connection is closed when the statement is done, or
+// fails. Prints "listening" first; a statement that is no Python is never served.
 std::vector<std::string> ServeTunnelsBadly(std::string_view directory, std::string_view behaviour);
 
 }  // namespace mesh::test

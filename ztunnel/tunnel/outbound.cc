@@ -119,6 +119,10 @@ base::Task<absl::Status> SameNode(WorkerCore& core, PodRuntime& pod, LiveConnect
 }
 
 absl::Status Refused(const TunnelRelay& relay) {
+  if (relay.status_code().empty() && relay.close_code() == h2::kProtocolError) {
+    return WithReason(Unavailable("the tunnel's HTTP/2 failed before an answer"),
+                      MESH_REASON_H2_FAILURE);
+  }
   if (relay.status_code().empty()) {
     return WithReason(Unavailable("the tunnel's stream ended before an answer (HTTP/2 error {})",
                                   relay.close_code()),

@@ -166,6 +166,13 @@ struct Callbacks {
 
   // The answer was the last word: what the peer still sends is of no use, and no error of its own.
   static int OnFrameSent(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR) {
+      const nghttp2_goaway& goaway = frame->goaway;
+      const std::string_view why(reinterpret_cast<const char*>(goaway.opaque_data),
+                                 goaway.opaque_data_len);
+      Of(user).failure_ = Invalid("HTTP/2: {}{}{}", nghttp2_http2_strerror(goaway.error_code),
+                                  why.empty() ? "" : ": ", why);
+    }
     if (frame->hd.type == NGHTTP2_HEADERS && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0 &&
         Of(user).options_.server) {
       nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, kNoError);

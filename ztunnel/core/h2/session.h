@@ -33,6 +33,7 @@ using Headers = std::vector<Header>;
 // Empty when absent; the first of several.
 std::string_view Find(const Headers& headers, std::string_view name);
 
+// What streams end with. A connection that broke HTTP/2 ends its streams with kProtocolError.
 enum ErrorCode : uint32_t {
   kNoError = 0x0,
   kProtocolError = 0x1,
@@ -96,6 +97,8 @@ class Session {
   absl::Status Produce(net::Buffer& out, size_t limit);
   bool WantsWrite() const;
   bool Finished() const;  // GOAWAY was said and nothing is left to do
+  // Not OK once Produce has said GOAWAY for what the peer got wrong.
+  const absl::Status& failure() const { return failure_; }
 
   // Client. The stream's id; kUnavailable when the connection takes no more.
   // `handler` lives until OnClosed or Detach.
@@ -147,6 +150,7 @@ class Session {
   size_t held_ = 0;                 // of all streams
   size_t owed_ = 0;                 // of it, not yet returned to the connection's window
   bool inside_ = false;
+  absl::Status failure_;
 };
 
 }  // namespace mesh::h2

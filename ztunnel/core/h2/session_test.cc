@@ -205,5 +205,39 @@ TEST(H2Session, NoiseEndsTheConnection) {
   EXPECT_FALSE(server.Receive(std::as_bytes(std::span(noise))).ok());
 }
 
+TEST(H2Session, AServerThatBreaksTheProtocolIsAFailureThatSaysWhy) {
+  struct Case {
+    std::string answer, why;
+  };
+  const std::string settings(std::string_view("\0\0\0\4\0\0\0\0\0", 9));
+  const std::string huge(std::string_view("\x20\0\0\0\0\0\0\0\1", 9));  // DATA of 2 MiB
+  for (const Case& c :
+       {Case{"HTTP/1.1 400 Bad Request\r\n\r\n", "FRAME_SIZE_ERROR"},
+        Case{"SSH-2.0-OpenSSH_9.2\r\n", "FRAME_SIZE_ERROR"}, Case{huge, "FRAME_SIZE_ERROR"},
+        Case{settings + huge, "FRAME_SIZE_ERROR"},
+        Case{std::string(std::string_view("\0\0\4\3\0\0\0\0\0\0\0\0\0", 13)), "PROTOCOL_ERROR"}}) {
+    Client visitor;
+    Session client(visitor, {});
+    Endpoint endpoint;
+    ASSERT_TRUE(client.Request({{":method", "CONNECT"}, {":authority", "a:1"}}, endpoint).ok());
+    net::Buffer out;
+    ASSERT_TRUE(client.Produce(out, 256 << 10).ok());
+    EXPECT_TRUE(client.failure().ok());
+    (void)client.Receive(std::as_bytes(std::span(c.answer)));
+    ASSERT_TRUE(client.Produce(out, 256 << 10).ok());
+    EXPECT_TRUE(client.Finished());
+    EXPECT_NE(client.failure().message().find(c.why), std::string::npos) << client.failure();
+  }
+}
+
+TEST(H2Session, AFarewellIsNoFailure) {
+  Pair pair;
+  pair.server.GoAway();
+  pair.client.Ping();
+  pair.Run();
+  EXPECT_TRUE(pair.client.failure().ok());
+  EXPECT_TRUE(pair.server.failure().ok());
+}
+
 }  // namespace
 }  // namespace mesh::h2

@@ -58,11 +58,12 @@ void Connection::OnEvents(uint32_t events) {
     loop_.RequestFlush(*this);
   }
   if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
-    ReadWire((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0);
+    hangup_ = hangup_ || (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+    ReadWire();
   }
 }
 
-void Connection::ReadWire(bool to_the_end) {
+void Connection::ReadWire() {
   for (int i = 0; i < kReadsPerTurn; ++i) {
     if (closed_ || closing_) return;
     const std::span<std::byte> space = buffers_.wire_in.Reserve(kTurn).first(kTurn);
@@ -87,12 +88,12 @@ void Connection::ReadWire(bool to_the_end) {
       return;
     }
     // A short read of an edge-triggered socket emptied it, unless the end is behind it.
-    if (read.bytes < space.size() && !to_the_end) return;
+    if (read.bytes < space.size() && !hangup_) return;
   }
   if (read_again_ != 0) return;
-  read_again_ = loop_.After(absl::ZeroDuration(), [this, to_the_end] {
+  read_again_ = loop_.After(absl::ZeroDuration(), [this] {
     read_again_ = 0;
-    ReadWire(to_the_end);
+    ReadWire();
   });
 }
 
@@ -226,8 +227,8 @@ void Connection::Close(absl::Status status) {
 
 void Connection::RunDeferred() {
   if (closed_) return;
-  const absl::Status status = *closing_;
   Shut();
+  const absl::Status status = *closing_;
   owner_.OnClosed(*this, status);  // may queue the destruction of this object; nothing follows
 }
 
@@ -237,22 +238,26 @@ void Connection::Shut() {
     if (*timer != 0) loop_.CancelTimer(std::exchange(*timer, 0));
   }
   loop_.CancelFlush(*this);
+  net::Buffer goaway;
+  if (h2_ != nullptr) {
+    if (absl::Status produced = h2_->Produce(goaway, 0); !produced.ok()) goaway.Clear();
+    // A peer that breaks HTTP/2 and hangs up did the first thing first.
+    if (!h2_->failure().ok() && telemetry::ReasonOf(*closing_) != MESH_REASON_H2_FAILURE) {
+      closing_ = Reason(h2_->failure(), MESH_REASON_H2_FAILURE);
+    }
+  }
   if (!blocked_) {
     // Last words, as far as the socket takes them: GOAWAY or an alert, and close_notify.
     net::Buffer last = std::move(unsent_);
-    if (h2_ != nullptr) {
-      net::Buffer goaway;
-      if (h2_->Produce(goaway, 0).ok()) {
-        if (absl::Status sealed = tls_->Seal(goaway.data(), last); !sealed.ok()) last.Clear();
-      }
-    }
+    if (absl::Status sealed = tls_->Seal(goaway.data(), last); !sealed.ok()) last.Clear();
     tls_->Close(last);
     if (!last.empty()) socket_.Write(last.data());
   }
   if (socket_) loop_.Remove(socket_.fd(), *this);
   socket_.Close();
   unsent_.Free();
-  if (h2_ != nullptr) h2_->Abandon(h2::kConnectError);
+  const bool broken = telemetry::ReasonOf(*closing_) == MESH_REASON_H2_FAILURE;
+  if (h2_ != nullptr) h2_->Abandon(broken ? h2::kProtocolError : h2::kConnectError);
 }
 
 h2::StreamHandler* Connection::OnRequest(int32_t stream, h2::Headers headers) {

@@ -83,12 +83,11 @@ class Connection final : public base::EventHandler,
   void OnGoAway() override;
   void OnPong() override;
 
-  void ReadWire(bool to_the_end);
+  void ReadWire();
   absl::Status Take(std::span<const std::byte> wire);
   absl::Status WriteUnsent();
   absl::Status WriteTurn();
   void Tick();
-  void CloseNow();
   void Shut();
 
   base::EventLoop& loop_;
@@ -106,6 +105,7 @@ class Connection final : public base::EventHandler,
   absl::Time ping_sent_ = absl::InfiniteFuture();
   std::optional<absl::Status> closing_;
   bool blocked_ = false;
+  bool hangup_ = false;  // the end is behind what is still to be read
   bool going_away_ = false;
   bool closed_ = false;
 };

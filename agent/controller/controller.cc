@@ -11,6 +11,7 @@
 #include "agent/controller/ca/signing.h"
 #include "agent/controller/call_queue.h"
 #include "agent/controller/http_server.h"
+#include "agent/controller/problem_conditions.h"
 #include "agent/controller/report.h"
 #include "agent/controller/status_writer.h"
 #include "agent/controller/xds/debouncer.h"
@@ -111,6 +112,7 @@ void Controller::Impl::ReadSource() {
     debouncer.OnChange(absl::Now());
   });
   if (source->problems() == problems_logged) return;
+  status.WriteConditions(ConditionsOf(source->problems()));
   for (const k8s::Problem& problem : source->problems()) {  // both are sorted
     if (std::binary_search(problems_logged.begin(), problems_logged.end(), problem)) continue;
     Logger("source")->warn("problem at={}", Quoted(problem.ToString()));
@@ -158,14 +160,16 @@ HttpAnswer Controller::Impl::Answer(const std::string& path, const HttpServer::Q
     make = [this] { return StatusJson(Sources()); };
   } else if (path == "/debug/problems") {
     make = [this] { return ProblemsJson(Sources()); };
+  } else if (path == "/debug/conditions") {
+    make = [this] { return ConditionsJson(Sources()); };
   } else if (path == "/debug/certificates") {
     make = [this] { return CertificatesJson(Sources()); };
   } else if (path == "/debug/resources") {
     make = [this, type = query("type")] { return ResourcesJson(Sources(), type); };
   } else {
     return {404,
-            "not found: /ready /metrics /debug/status /debug/problems /debug/resources?type= "
-            "/debug/certificates\n",
+            "not found: /ready /metrics /debug/status /debug/problems /debug/conditions "
+            "/debug/resources?type= /debug/certificates\n",
             "text/plain"};
   }
   absl::StatusOr<std::string> text = queue.Call(std::move(make), absl::Seconds(5));

@@ -253,6 +253,52 @@ TEST_F(ControllerTest, ServesResourcesAndPushesChanges) {
   EXPECT_NE(ReadFileOr(status).find("ZtunnelAccepted"), std::string::npos);
 }
 
+// The user's file stays as it is; what is wrong with it is told beside it.
+TEST_F(ControllerTest, ARefusedObjectSaysSoAndItsLastGoodVersionStays) {
+  const auto policy = [](const char* port) {
+    return fmt::format(
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: deny, "
+        "namespace: shop}}\nspec: {{action: DENY, rules: [{{to: [{{operation: {{ports: "
+        "['{}']}}}}]}}]}}\n",
+        port);
+  };
+  const fs::path status = root_ / "patch/status_authorizationpolicy_shop_deny.patch.json";
+  const auto wait = [&status](std::string_view text, bool there) {
+    for (int i = 0; i < 250; ++i) {
+      if ((ReadFileOr(status).find(text) != std::string::npos) == there) return true;
+      absl::SleepFor(absl::Milliseconds(20));
+    }
+    return false;
+  };
+  Write("manifests/deny.yaml", policy("80"));
+  ASSERT_TRUE(wait("ZtunnelAccepted", true));
+  EXPECT_TRUE(wait("Valid", false));
+  Client client(channel_, MakeToken(key_.get(), "n1"));
+  client.Subscribe(kAuthorization);
+  EXPECT_EQ(client.Read().resources_size(), 1);
+
+  Write("manifests/deny.yaml", policy("eighty"));
+  ASSERT_TRUE(wait("\"Invalid\"", true)) << ReadFileOr(status);
+  EXPECT_TRUE(wait("deny.yaml:4: spec.rules[0].to[0].operation.ports[0]", true))
+      << ReadFileOr(status);
+  EXPECT_TRUE(wait("eighty", true));
+  EXPECT_TRUE(wait("The last good version stays in force", true));
+  EXPECT_TRUE(wait("ZtunnelAccepted", true)) << "of the version in force";
+
+  Write("manifests/deny.yaml", policy("81"));
+  EXPECT_TRUE(wait("Valid", false)) << ReadFileOr(status);
+  const auto response = client.Read();
+  ASSERT_EQ(response.resources_size(), 1) << "nothing was said of the bad one";
+  EXPECT_EQ(response.resources(0).name(), "shop/deny");
+  EXPECT_EQ(response.removed_resources_size(), 0);
+
+  Write("manifests/deny.yaml", policy("eighty"));
+  ASSERT_TRUE(wait("\"Invalid\"", true));
+  fs::remove(root_ / "manifests/deny.yaml");
+  for (int i = 0; i < 250 && fs::exists(status); ++i) absl::SleepFor(absl::Milliseconds(20));
+  EXPECT_FALSE(fs::exists(status));
+}
+
 TEST_F(ControllerTest, ReconnectSendsWhatDiffersAndRemovesWhatIsGone) {
   std::map<std::string, std::string> versions;
   {

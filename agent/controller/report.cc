@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <google/protobuf/util/json_util.h>
 
+#include "agent/controller/problem_conditions.h"
 #include "agent/k8s/json.h"
 #include "proto/authorization.pb.h"
 #include "proto/workload.pb.h"
@@ -110,7 +111,13 @@ std::string ProblemsJson(const ReportSources& from) {
     Set(item, "object", problem.object);
     Set(item, "field", problem.field);
     Set(item, "reason", problem.reason);
+    Set(item, "value", problem.value);
     Set(item, "level", problem.level == k8s::Level::kError ? "error" : "warning");
+    if (!problem.key) continue;
+    Set(item, "kind", k8s::NameOf(problem.key->kind));
+    Set(item, "namespace", problem.key->ns);
+    Set(item, "name", problem.key->name);
+    k8s::SetBool(item, "lastGoodStays", problem.last_good_stays);
   }
   if (!from.compiler.settings_problem().empty()) {
     Json& item = Append(list);
@@ -118,6 +125,22 @@ std::string ProblemsJson(const ReportSources& from) {
     Set(item, "field", "data.mesh");
     Set(item, "reason", from.compiler.settings_problem());
     Set(item, "level", "error");
+  }
+  return k8s::ToText(list);
+}
+
+std::string ConditionsJson(const ReportSources& from) {
+  Json list = k8s::EmptyList();
+  for (const auto& [key, condition] : ConditionsOf(from.source.problems())) {
+    Json& item = Append(list);
+    Set(item, "kind", k8s::NameOf(key.kind));
+    Set(item, "namespace", key.ns);
+    Set(item, "name", key.name);
+    Json& told = Child(item, "condition");
+    Set(told, "type", condition.type());
+    Set(told, "status", condition.status());
+    Set(told, "reason", condition.reason());
+    Set(told, "message", condition.message());
   }
   return k8s::ToText(list);
 }

@@ -24,8 +24,11 @@ struct ReportSources {
 
 // {"version", "clients": [{"node", "pod", "peer", ..., "types": [{"type", "status", ...}]}]}
 std::string StatusJson(const ReportSources& from);
-// [{"file", "line", "object", "field", "reason", "level"}]
+// [{"file", "line", "object", "field", "value", "reason", "level", "kind", "namespace", "name",
+// "lastGoodStays"}]
 std::string ProblemsJson(const ReportSources& from);
+// [{"kind", "namespace", "name", "condition": {...}}]: the objects that problems name.
+std::string ConditionsJson(const ReportSources& from);
 // [{"name", "version", "resource"}]; `type` is "address", "authorization" or empty for both.
 std::string ResourcesJson(const ReportSources& from, std::string_view type);
 // {"root": {...}, "issued": [{"identity", "node", "serial", "notAfter", ...}]}

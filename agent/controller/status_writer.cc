@@ -7,7 +7,7 @@
 
 #include <set>
 
-#include "agent/controller/ca/certificate_authority.h"
+#include "agent/controller/problem_conditions.h"
 #include "ztunnel/base/files.h"
 #include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
@@ -60,21 +60,44 @@ void StatusWriter::Write(const std::map<k8s::Key, ObjectStatus>& statuses) {
   if (directory_.empty()) return;
   for (const auto& [key, status] : statuses) {
     if (status.empty()) {
-      if (written_.erase(key) != 0) ::unlink(PathOf(key).c_str());
-      continue;
+      statuses_.erase(key);
+    } else {
+      statuses_.insert_or_assign(key, status);
     }
-    std::string text = PatchOf(key, status, "");
-    std::string& before = written_[key];
-    if (before == text) continue;
-    const std::string now =
-        absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone());
-    const absl::Status done = WriteFile(PathOf(key), PatchOf(key, status, now), 0644);
-    if (!done.ok()) {
-      Logger("status")->warn("status not written object={} err={}", key.ToString(), Describe(done));
-      continue;
-    }
-    before = std::move(text);
+    Update(key);
   }
+}
+
+void StatusWriter::WriteConditions(std::map<k8s::Key, api::Condition> conditions) {
+  if (directory_.empty()) return;
+  std::erase_if(conditions, [](const auto& entry) { return !OwnsConditions(entry.first.kind); });
+  conditions_.swap(conditions);
+  for (const auto& [key, condition] : conditions) {
+    if (conditions_.count(key) == 0) Update(key);
+  }
+  for (const auto& [key, condition] : conditions_) Update(key);
+}
+
+void StatusWriter::Update(const k8s::Key& key) {
+  ObjectStatus status;
+  if (const auto it = statuses_.find(key); it != statuses_.end()) status = it->second;
+  if (const auto it = conditions_.find(key); it != conditions_.end()) {
+    status.conditions.push_back(it->second);
+  }
+  if (status.empty()) {
+    if (written_.erase(key) != 0) ::unlink(PathOf(key).c_str());
+    return;
+  }
+  std::string text = PatchOf(key, status, "");
+  const auto before = written_.find(key);
+  if (before != written_.end() && before->second == text) return;
+  const std::string now = absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone());
+  const absl::Status done = WriteFile(PathOf(key), PatchOf(key, status, now), 0644);
+  if (!done.ok()) {
+    Logger("status")->warn("status not written object={} err={}", key.ToString(), Describe(done));
+    return;
+  }
+  written_.insert_or_assign(key, std::move(text));
 }
 
 void StatusWriter::Sweep() const {

@@ -17,12 +17,19 @@ class StatusWriter {
   // by Sweep().
   explicit StatusWriter(std::string directory) : directory_(std::move(directory)) {}
 
+  // Statuses that changed; an empty one takes back what was written.
   void Write(const std::map<k8s::Key, ObjectStatus>& statuses);
+  // All conditions that stand beside those statuses now (OwnsConditions).
+  void WriteConditions(std::map<k8s::Key, api::Condition> conditions);
   void Sweep() const;
 
  private:
   std::string PathOf(const k8s::Key& key) const;
+  void Update(const k8s::Key& key);
+
   const std::string directory_;
+  std::map<k8s::Key, ObjectStatus> statuses_;
+  std::map<k8s::Key, api::Condition> conditions_;
   std::map<k8s::Key, std::string> written_;  // without times
 };
 

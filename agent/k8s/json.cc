@@ -2,9 +2,23 @@
 
 #include <google/protobuf/util/json_util.h>
 
+#include <charconv>
+
 #include "ztunnel/base/status.h"
 
 namespace mesh::k8s {
+namespace {
+
+// The member whose name the path begins with; the longest one, for labels have dots.
+const Json* LongestMember(const Json& json, std::string_view path, size_t& length) {
+  for (length = path.size(); length > 0; --length) {
+    if (length < path.size() && path[length] != '.' && path[length] != '[') continue;
+    if (const Json* found = Member(json, path.substr(0, length))) return found;
+  }
+  return nullptr;
+}
+
+}  // namespace
 
 void MergePatch(Json& target, const Json& patch) {
   if (patch.kind_case() != Json::kStructValue) {
@@ -26,6 +40,31 @@ const Json* Member(const Json& json, std::string_view name) {
   const auto& fields = json.struct_value().fields();
   const auto it = fields.find(std::string(name));
   return it == fields.end() ? nullptr : &it->second;
+}
+
+const Json* AtPath(const Json& json, std::string_view path) {
+  const Json* at = &json;
+  while (!path.empty()) {
+    if (path.front() == '[') {
+      size_t index = 0;
+      const size_t close = path.find(']');
+      if (close == std::string_view::npos || at->kind_case() != Json::kListValue) return nullptr;
+      const auto [end, error] = std::from_chars(path.data() + 1, path.data() + close, index);
+      if (error != std::errc() || end != path.data() + close ||
+          index >= static_cast<size_t>(at->list_value().values_size())) {
+        return nullptr;
+      }
+      at = &at->list_value().values(static_cast<int>(index));
+      path.remove_prefix(close + 1);
+    } else {
+      size_t length = 0;
+      at = LongestMember(*at, path, length);
+      if (at == nullptr) return nullptr;
+      path.remove_prefix(length);
+    }
+    if (!path.empty() && path.front() == '.') path.remove_prefix(1);
+  }
+  return at;
 }
 
 std::string StringMember(const Json& json, std::string_view name) {

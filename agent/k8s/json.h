@@ -21,6 +21,10 @@ std::string StringMember(const Json& json, std::string_view name);
 // metadata.NAME.
 std::string MetadataMember(const Json& json, std::string_view name);
 
+// The value at a path as problems name it ("spec.rules[0].to"; a name may itself hold dots); null
+// when there is none.
+const Json* AtPath(const Json& json, std::string_view path);
+
 // For building: the member, made when absent (and `json` made an object).
 Json& Child(Json& json, std::string_view name);
 void Set(Json& json, std::string_view name, std::string_view value);

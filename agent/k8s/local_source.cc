@@ -271,7 +271,7 @@ void LocalSource::Rebuild(const std::set<Key>& dirty, std::vector<Event>& events
     for (const Place& place : found) {
       if (base != nullptr && !place.file->patch && place.file->directory == base->file->directory) {
         problems.push_back({*base->path, base->entry->line, key.ToString(), "",
-                            "also in " + *place.path + ", which counts", Level::kWarning});
+                            "also in " + *place.path + ", which counts", Level::kWarning, key});
         merged = Json();
       }
       if (!place.file->patch) base = &place;
@@ -286,6 +286,10 @@ void LocalSource::Rebuild(const std::set<Key>& dirty, std::vector<Event>& events
         if (candidate.entry->lines.count(issue.field) != 0) place = &candidate;
       }
       problems.push_back(MakeProblem(*place->path, *place->entry, issue));
+    }
+    for (Problem& problem : problems) {
+      problem.last_good_stays =
+          problem.level == Level::kError && !object && known != objects_.end();
     }
     if (problems.empty()) object_problems_.erase(key);
     if (!object) continue;  // the last good version stays

@@ -32,6 +32,15 @@ std::unordered_map<std::string, int> LinesUnder(const YamlDocument& document,
   return lines;
 }
 
+std::string CutValue(std::string text) {
+  constexpr size_t kMax = 80;
+  if (text.size() <= kMax) return text;
+  size_t end = kMax - 3;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // whole UTF-8
+  text.resize(end);
+  return text + "...";
+}
+
 void AddObject(const std::string& file, Json json, int line,
                std::unordered_map<std::string, int> lines, Manifest& manifest) {
   KeyResult found = KeyOf(json);
@@ -53,8 +62,16 @@ void AddObject(const std::string& file, Json json, int line,
 int ManifestEntry::LineOf(std::string_view field) const { return FindLine(lines, field, line); }
 
 Problem MakeProblem(const std::string& file, const ManifestEntry& entry, const Issue& issue) {
-  return {file,       entry.LineOf(issue.field), entry.key.ToString(), issue.field, issue.reason,
-          issue.level};
+  Problem problem{file,
+                  entry.LineOf(issue.field),
+                  entry.key.ToString(),
+                  issue.field,
+                  issue.reason,
+                  issue.level,
+                  entry.key};
+  const Json* value = issue.field.empty() ? nullptr : AtPath(entry.json, issue.field);
+  if (value != nullptr) problem.value = CutValue(ToText(*value));
+  return problem;
 }
 
 Manifest ReadManifest(const std::string& file, std::string_view text) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,10 @@ struct Problem {
   std::string field;   // empty: the document
   std::string reason;
   Level level = Level::kError;
+  std::optional<Key> key = {};  // of the object, when it is known
+  std::string value = {};       // what stands in the field, as JSON cut to 80 bytes; empty: nothing
+  // An error of an object whose last good version goes on to count.
+  bool last_good_stays = false;
 
   std::string ToString() const;  // "FILE:LINE: OBJECT: FIELD: REASON"
   auto operator<=>(const Problem&) const = default;

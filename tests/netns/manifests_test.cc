@@ -8,6 +8,7 @@
 #include <set>
 
 #include "tests/support/mesh_test.h"
+#include "ztunnel/base/files.h"
 
 namespace mesh::test {
 namespace {
@@ -163,6 +164,44 @@ spec:
   EXPECT_THAT(secret.err, HasSubstr("spec.containers[0].env[0].valueFrom.secretKeyRef: not "
                                     "supported in local mode"));
   EXPECT_NE(mesh_->Meshctl({"local", "get", "pod", "secretive"}).code, 0);
+}
+
+TEST_F(Manifests, AnObjectThatIsRefusedSaysSoInItsStatusAndOnTheStatusPage) {
+  const auto policy = [](const char* port) {
+    return std::string(
+               "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n"
+               "metadata: {name: told, namespace: default}\n"
+               "spec: {action: DENY, rules: [{to: [{operation: {ports: ['") +
+           port + "']}}]}]}\n";
+  };
+  const std::string file = mesh_->root() + "/manifests/told.yaml";
+  ASSERT_TRUE(WriteFile(file, policy("81"), 0644).ok());
+  const auto get = [] {
+    return mesh_->Meshctl({"local", "get", "authorizationpolicy", "told", "-o", "yaml"}).out;
+  };
+  EXPECT_TRUE(Eventually([&] { return get().find("ZtunnelAccepted") != std::string::npos; }));
+  // Not through `apply`, which refuses it at once.
+  ASSERT_TRUE(WriteFile(file, policy("many"), 0644).ok());
+  EXPECT_TRUE(Eventually([&] { return get().find("type: Valid") != std::string::npos; })) << get();
+  EXPECT_THAT(get(), HasSubstr("told.yaml:4: spec.rules[0].to[0].operation.ports[0]"));
+  EXPECT_THAT(get(), HasSubstr("The last good version stays in force"));
+  const std::string status = mesh_->Meshctl({"status"}).out;
+  EXPECT_THAT(status, HasSubstr("AuthorizationPolicy default/told"));
+  EXPECT_THAT(status, HasSubstr("last good version"));
+  // A kind whose status is another's to write.
+  ASSERT_TRUE(WriteFile(mesh_->root() + "/manifests/entry.yaml",
+                        "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\n"
+                        "metadata: {name: entry, namespace: default}\nspec: {}\n",
+                        0644)
+                  .ok());
+  EXPECT_TRUE(Eventually([] {
+    const std::string entry =
+        mesh_->Meshctl({"local", "get", "workloadentry", "entry", "-o", "json"}).out;
+    return entry.find("It has no effect") != std::string::npos;
+  }));
+  for (const char* name : {"told.yaml", "entry.yaml"}) {
+    EXPECT_EQ(::unlink((mesh_->root() + "/manifests/" + name).c_str()), 0);
+  }
 }
 
 // Pods cache their gateway's hardware address; one that changed would cut them off from other

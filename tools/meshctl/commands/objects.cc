@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <cctype>
+#include <map>
 #include <set>
 
 #include "agent/k8s/manifest.h"
+#include "tools/meshctl/commands/health.h"
 #include "tools/meshctl/commands/manifests.h"
 #include "tools/meshctl/context.h"
 #include "tools/meshctl/json.h"
@@ -226,6 +228,27 @@ void PrintTable(const Context& context, const std::string& kind,
   Print(table.Text());
 }
 
+// What the controller says of objects whose files do not carry it: those that it refuses, or of
+// which it honours a part.
+void AddConditions(const Context& context, std::vector<Json>& objects) {
+  const auto page = ControllerPage(context.layout, "/debug/conditions");
+  if (!page.ok()) return;
+  std::map<ObjectKey, const Json*> told;
+  for (const Json& item : page->Items()) {
+    told[{item.At("kind").Str(), item.At("namespace").Str(), item.At("name").Str()}] =
+        &item.At("condition");
+  }
+  for (Json& object : objects) {
+    const auto it = told.find(local::KeyOf(object));
+    if (it == told.end()) continue;
+    bool there = false;
+    for (const Json& condition : object.Get({"status", "conditions"}).Items()) {
+      there = there || condition.At("type") == it->second->At("type");
+    }
+    if (!there) object["status"]["conditions"].Push(*it->second);
+  }
+}
+
 }  // namespace
 
 int Apply(const Context& context, const std::vector<std::string>& files) {
@@ -346,12 +369,15 @@ int Get(const Context& context, std::string kind_word, std::string name) {
     return kFailed;
   }
   if (context.structured()) {
-    if (!name.empty() && found.size() == 1) {
-      PrintValue(context, *found[0]);
+    std::vector<Json> objects;
+    for (const Json* object : found) objects.push_back(*object);
+    if (config.mesh) AddConditions(context, objects);
+    if (!name.empty() && objects.size() == 1) {
+      PrintValue(context, objects[0]);
       return kOk;
     }
     Json list = Json::Obj({{"apiVersion", "v1"}, {"kind", "List"}, {"items", Json::Array{}}});
-    for (const Json* object : found) list["items"].Push(*object);
+    for (Json& object : objects) list["items"].Push(std::move(object));
     PrintValue(context, list);
     return kOk;
   }

@@ -147,10 +147,17 @@ void PrintHuman(const Json& value) {
                       item.At("notAfter").Str()});
   }
   if (!certificates.empty()) Print("\n" + certificates.Text());
-  Table problems({"PROBLEM", "FIELD", "REASON"});
+  Table problems({"PROBLEM", "OBJECT", "FIELD", "VALUE", "REASON", "IN FORCE"});
   for (const Json& item : value.At("problems").Items()) {
+    const bool object = !item.At("object").Empty();
+    const bool refused = item.At("level").Str("error") == "error";
     problems.Add({fmt::format("{}:{}", item.At("file").Str(), item.At("line").Str()),
-                  item.At("field").Str(), item.At("reason").Str(item.At("message").Str())});
+                  item.At("object").Str(), item.At("field").Str(), item.At("value").Str(),
+                  item.At("reason").Str(item.At("message").Str()),
+                  !object                           ? ""
+                  : !refused                        ? "all else"
+                  : item.At("lastGoodStays").Bool() ? "last good version"
+                                                    : "nothing"});
   }
   if (!problems.empty()) Print("\n" + problems.Text());
 }

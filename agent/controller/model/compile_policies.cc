@@ -15,9 +15,7 @@ std::vector<std::string> Compiler::PolicyKeysFor(const std::string& ns,
                                                  const k8s::Labels& labels) const {
   std::set<std::string> keys;
   for (const std::string& space : {settings_.root_namespace, ns}) {
-    for (const auto& [name, policy] : store_.In(store_.policies, space)) {
-      const auto& selector = policy->spec().selector().match_labels();
-      if (selector.empty() || !k8s::Matches(selector, labels)) continue;
+    for (const std::string& name : store_.policy_selectors.Matching(space, labels)) {
       // Not those that are for waypoints, or not enforced.
       if (const std::string key = space + "/" + name; authorizations_.count(key) != 0)
         keys.insert(key);

@@ -6,21 +6,8 @@
 #include "agent/controller/translate/workload.h"
 
 namespace mesh::controller {
-namespace {
 
 using k8s::Key;
-
-bool Selects(const api::Service& service, const k8s::Labels& labels) {
-  return IsSent(service) && !service.spec().selector().empty() &&
-         k8s::Matches(service.spec().selector(), labels);
-}
-
-bool Selects(const api::ServiceEntry& entry, const k8s::Labels& labels) {
-  return !entry.spec().workload_selector().labels().empty() &&
-         k8s::Matches(entry.spec().workload_selector().labels(), labels);
-}
-
-}  // namespace
 
 std::optional<WaypointBinding> Compiler::Bind(const api::ObjectMeta& meta,
                                               const k8s::Labels& labels, TrafficType type) const {
@@ -78,13 +65,15 @@ void Compiler::CompilePod(const Key& key) {
   if (const auto node = store_.nodes.find(pod->spec().node_name()); node != store_.nodes.end()) {
     context.node = node->second.get();
   }
-  for (const auto& [name, service] : store_.In(store_.services, key.ns)) {
-    if (Selects(*service, labels)) context.services.push_back(service.get());
+  for (const std::string& name : store_.service_selectors.Matching(key.ns, labels)) {
+    const auto service = store_.Find(store_.services, key.ns, name);
+    if (IsSent(*service)) context.services.push_back(service.get());
   }
   context.authorization_policies = PolicyKeysFor(key.ns, labels);
   istio::workload::Workload out = TranslatePod(*pod, context, settings_);
-  for (const auto& [name, entry] : store_.In(store_.service_entries, key.ns)) {
-    if (!Selects(*entry, labels)) continue;
+  AddSliceServices(key, out);
+  for (const std::string& name : store_.entry_selectors.Matching(key.ns, labels)) {
+    const auto entry = store_.Find(store_.service_entries, key.ns, name);
     for (const std::string& host : entry->spec().hosts()) {
       if (OwnsHost(*entry, host))
         (*out.mutable_services())[key.ns + "/" + host] = PortsOn(*entry, *pod);
@@ -118,14 +107,15 @@ void Compiler::CompileWorkloadEntry(const Key& key) {
   for (const std::string& policy : PolicyKeysFor(key.ns, labels)) {
     out.add_authorization_policies(policy);
   }
-  for (const auto& [name, service] : store_.In(store_.services, key.ns)) {
-    if (!Selects(*service, labels)) continue;
+  for (const std::string& name : store_.service_selectors.Matching(key.ns, labels)) {
+    const auto service = store_.Find(store_.services, key.ns, name);
+    if (!IsSent(*service)) continue;
     (*out.mutable_services())[ResourceNameOf(*service, settings_)] =
         PortsOn(*service, entry->spec());
     AddAutoAllow(Bind(service->metadata(), TrafficType::kService), out);
   }
-  for (const auto& [name, other] : store_.In(store_.service_entries, key.ns)) {
-    if (!Selects(*other, labels)) continue;
+  for (const std::string& name : store_.entry_selectors.Matching(key.ns, labels)) {
+    const auto other = store_.Find(store_.service_entries, key.ns, name);
     for (const std::string& host : other->spec().hosts()) {
       if (!OwnsHost(*other, host)) continue;
       (*out.mutable_services())[key.ns + "/" + host] = PortsOn(*other, entry->spec());
@@ -141,13 +131,35 @@ void Compiler::CompileWorkloadEntry(const Key& key) {
   Produce(ResourceType::kAddress, key, std::move(resources));
 }
 
+// Where there is a selector, the pods speak for themselves.
+std::shared_ptr<const api::Service> Compiler::ServiceOfSlice(
+    const api::EndpointSlice& slice) const {
+  auto service = store_.Find(store_.services, slice.metadata().namespace_(),
+                             k8s::ValueOf(slice.metadata().labels(), k8s::kServiceNameLabel));
+  const bool by_hand = service != nullptr && IsSent(*service) && service->spec().selector().empty();
+  return by_hand ? service : nullptr;
+}
+
+// Whether the pod is ready is what it says itself, as for services that select it.
+void Compiler::AddSliceServices(const Key& pod, istio::workload::Workload& out) const {
+  const auto slices = store_.slices_of_pod.find(pod);
+  if (slices == store_.slices_of_pod.end()) return;
+  for (const Key& key : slices->second) {
+    const auto slice = store_.Find(store_.slices, key.ns, key.name);
+    const auto service = ServiceOfSlice(*slice);
+    if (service == nullptr) continue;
+    (*out.mutable_services())[ResourceNameOf(*service, settings_)].MergeFrom(
+        PortsOn(*service, *slice));
+    if (settings_.auto_allow_waypoint) {
+      AddAutoAllow(Bind(service->metadata(), TrafficType::kService), out);
+    }
+  }
+}
+
 void Compiler::CompileSlice(const Key& key) {
   std::vector<Resource> resources;
   if (const auto slice = store_.Find(store_.slices, key.ns, key.name)) {
-    const auto service = store_.Find(
-        store_.services, key.ns, k8s::ValueOf(slice->metadata().labels(), k8s::kServiceNameLabel));
-    // Where there is a selector, the pods speak for themselves.
-    if (service != nullptr && IsSent(*service) && service->spec().selector().empty()) {
+    if (const auto service = ServiceOfSlice(*slice)) {
       for (const auto& workload : TranslateSlice(*slice, *service, settings_)) {
         resources.push_back(MakeWorkload(workload));
       }

@@ -1,7 +1,8 @@
 // Objects in, compiled resources out, incrementally: a change recompiles what depends on it (a pod:
 // that pod; a service or entry: itself, the pods and WorkloadEntries that it selects or selected,
-// its endpoint slices, entries of the same host; a policy with a selector: itself and the workloads
-// of its namespace; a waypoint: who uses it) and tells only what came out different.
+// its endpoint slices and the pods that they name, entries of the same host; a policy with a
+// selector: itself and the workloads that it selects or selected; a waypoint: who uses it; a
+// network's gateway: workloads of that network) and tells only what came out different.
 //
 // By topic: dependents.cc (what depends on what), compile_workloads.cc, compile_services.cc,
 // compile_policies.cc.
@@ -72,7 +73,11 @@ class Compiler {
   void MarkEntry(const api::ServiceEntry& entry, Dirty& dirty) const;
   void MarkHost(const std::string& host, Dirty& dirty) const;  // entries that have it
   void MarkMatching(const std::string& ns, const k8s::Labels& selector, Dirty& dirty) const;
-  void MarkTargeting(const std::string& ns, Dirty& dirty) const;  // policies; empty: of all
+  // Workloads under a policy; of all namespaces when `ns` is the root.
+  void MarkGoverned(const std::string& ns, const k8s::Labels& selector, Dirty& dirty) const;
+  void MarkSlice(const api::EndpointSlice& slice, Dirty& dirty) const;  // and pods that it names
+  void MarkNetwork(const api::Gateway& gateway, Dirty& dirty) const;    // workloads beyond it
+  void MarkTargeting(const std::string& ns, Dirty& dirty) const;        // policies; empty: of all
   void MarkEverything(Dirty& dirty) const;
 
   void CompileAll(Dirty& dirty);
@@ -102,6 +107,10 @@ class Compiler {
   std::optional<WaypointBinding> AddBindings(const api::ObjectMeta& meta, const k8s::Labels& labels,
                                              istio::workload::Workload& out) const;
   void AddNetworkGateway(istio::workload::Workload& out) const;
+  // The service whose endpoints the slice lists by hand; null when there is none.
+  std::shared_ptr<const api::Service> ServiceOfSlice(const api::EndpointSlice& slice) const;
+  // Services whose endpoints are listed by hand, the pod among them.
+  void AddSliceServices(const k8s::Key& pod, istio::workload::Workload& out) const;
   void AddAutoAllow(const std::optional<WaypointBinding>& binding,
                     istio::workload::Workload& out) const;
   // Sets waypoint and its condition of a service.

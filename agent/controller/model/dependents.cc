@@ -43,13 +43,60 @@ void Compiler::MarkMatching(const std::string& ns, const k8s::Labels& selector,
   }
 }
 
+void Compiler::MarkGoverned(const std::string& ns, const k8s::Labels& selector,
+                            Dirty& dirty) const {
+  const bool all = ns == settings_.root_namespace;
+  const auto mark = [&](Kind kind, const auto& objects, auto labels_of) {
+    for (const auto& [space, named] : objects) {
+      if (space != ns && !all) continue;
+      for (const auto& [name, object] : named) {
+        if (k8s::Matches(selector, labels_of(*object))) dirty.keys.insert({kind, space, name});
+      }
+    }
+  };
+  const auto own = [](const auto& object) -> const k8s::Labels& {
+    return object.metadata().labels();
+  };
+  mark(Kind::kPod, store_.pods, own);
+  mark(Kind::kServiceEntry, store_.service_entries, own);
+  mark(Kind::kWorkloadEntry, store_.workload_entries,
+       [](const api::WorkloadEntry& entry) { return LabelsOf(entry); });
+}
+
+void Compiler::MarkSlice(const api::EndpointSlice& slice, Dirty& dirty) const {
+  dirty.keys.insert({Kind::kEndpointSlice, slice.metadata().namespace_(), slice.metadata().name()});
+  for (const Key& pod : ObjectStore::PodsOf(slice)) {
+    if (store_.Find(store_.pods, pod.ns, pod.name) != nullptr) dirty.keys.insert(pod);
+  }
+}
+
+void Compiler::MarkNetwork(const api::Gateway& gateway, Dirty& dirty) const {
+  const std::string& network =
+      k8s::ValueOf(gateway.metadata().labels(), "topology.istio.io/network");
+  if (network.empty()) return;
+  for (const auto& [ns, entries] : store_.workload_entries) {
+    for (const auto& [name, entry] : entries) {
+      if (entry->spec().network() == network) {
+        dirty.keys.insert({Kind::kWorkloadEntry, ns, name});
+      }
+    }
+  }
+  for (const auto& [ns, entries] : store_.service_entries) {
+    for (const auto& [name, entry] : entries) {
+      for (const api::WorkloadEntrySpec& endpoint : entry->spec().endpoints()) {
+        if (endpoint.network() == network) dirty.keys.insert({Kind::kServiceEntry, ns, name});
+      }
+    }
+  }
+}
+
 void Compiler::MarkService(const api::Service& service, Dirty& dirty) const {
   const std::string& ns = service.metadata().namespace_();
   MarkMatching(ns, service.spec().selector(), dirty);
   for (const auto& [name, slice] : store_.In(store_.slices, ns)) {
     if (k8s::ValueOf(slice->metadata().labels(), k8s::kServiceNameLabel) ==
         service.metadata().name()) {
-      dirty.keys.insert({Kind::kEndpointSlice, ns, name});
+      MarkSlice(*slice, dirty);
     }
   }
   MarkHost(HostnameOf(service, settings_), dirty);
@@ -140,13 +187,19 @@ void Compiler::NoteGateway(const Key& key, Dirty& dirty) const {
   mark(Kind::kService, store_.services, own);
   mark(Kind::kWorkloadEntry, store_.workload_entries,
        [](const api::WorkloadEntry& entry) { return LabelsOf(entry); });
-  for (const auto& [ns, entries] : store_.service_entries) {  // endpoints have labels of their own
-    for (const auto& [name, entry] : entries) dirty.keys.insert({Kind::kServiceEntry, ns, name});
-  }
-  for (const auto& [ns, entries] : store_.workload_entries) {
+  mark(Kind::kServiceEntry, store_.service_entries, own);
+  // Endpoints have labels of their own, and the one that is the host itself has none.
+  mark(Kind::kServiceEntry, store_.service_entries, [](const auto&) { return k8s::Labels(); });
+  for (const auto& [ns, entries] : store_.service_entries) {
     for (const auto& [name, entry] : entries) {
-      if (!entry->spec().network().empty()) dirty.keys.insert({Kind::kWorkloadEntry, ns, name});
+      for (const api::WorkloadEntrySpec& endpoint : entry->spec().endpoints()) {
+        const auto wish = WaypointWishOf(entry->metadata(), endpoint.labels(), store_.SpaceOf(ns));
+        if (wish && wish->ref == ref) dirty.keys.insert({Kind::kServiceEntry, ns, name});
+      }
     }
+  }
+  if (const auto gateway = store_.Find(store_.gateways, key.ns, key.name)) {
+    MarkNetwork(*gateway, dirty);
   }
   for (const auto& [name, pod] : store_.In(store_.pods, key.ns)) {
     if (k8s::ValueOf(pod->metadata().labels(), k8s::kGatewayNameLabel) == key.name) {
@@ -174,6 +227,11 @@ void Compiler::Note(const k8s::Event& event, Dirty& dirty) {
       break;
     }
     case Kind::kEndpointSlice:
+      dirty.keys.insert(key);
+      if (const auto slice = store_.Find(store_.slices, key.ns, key.name)) {
+        MarkSlice(*slice, dirty);
+      }
+      break;
     case Kind::kWorkloadEntry:
       dirty.keys.insert(key);
       break;
@@ -214,8 +272,8 @@ void Compiler::Note(const k8s::Event& event, Dirty& dirty) {
     case Kind::kAuthorizationPolicy:
       dirty.keys.insert(key);
       if (const auto policy = store_.Find(store_.policies, key.ns, key.name);
-          policy != nullptr && policy->spec().has_selector()) {
-        MarkWorkloads(key.ns, dirty);
+          policy != nullptr && !policy->spec().selector().match_labels().empty()) {
+        MarkGoverned(key.ns, policy->spec().selector().match_labels(), dirty);
       }
       break;
     case Kind::kPeerAuthentication:

@@ -3,9 +3,9 @@
 namespace mesh::controller {
 namespace {
 
-void Drop(std::map<std::string, std::set<k8s::Key>>& index, const std::string& name,
-          const k8s::Key& key) {
-  const auto it = index.find(name);
+template <typename K>
+void Drop(std::map<K, std::set<k8s::Key>>& index, const K& of, const k8s::Key& key) {
+  const auto it = index.find(of);
   if (it == index.end()) return;
   it->second.erase(key);
   if (it->second.empty()) index.erase(it);
@@ -51,6 +51,15 @@ const api::GatewayClass* ObjectStore::ClassOf(const api::Gateway& gateway) const
   return klass == gateway_classes.end() ? nullptr : klass->second.get();
 }
 
+std::set<k8s::Key> ObjectStore::PodsOf(const api::EndpointSlice& slice) {
+  std::set<k8s::Key> pods;
+  for (const api::Endpoint& endpoint : slice.endpoints()) {
+    if (endpoint.target_ref().kind() != "Pod") continue;
+    pods.insert({k8s::Kind::kPod, slice.metadata().namespace_(), endpoint.target_ref().name()});
+  }
+  return pods;
+}
+
 void ObjectStore::Store(const k8s::Event& event) {
   const k8s::Key& key = event.object.key();
   switch (key.kind) {
@@ -61,11 +70,28 @@ void ObjectStore::Store(const k8s::Event& event) {
     case k8s::Kind::kGatewayClass:
       return Put(gateway_classes, event);
     case k8s::Kind::kService:
-      return Put(services, event);
+      Put(services, event);
+      service_selectors.Erase(key.ns, key.name);
+      if (event.deleted) return;
+      return service_selectors.Set(key.ns, key.name,
+                                   event.object.As<api::Service>()->spec().selector());
     case k8s::Kind::kEndpointSlice:
-      return Put(slices, event);
+      if (const auto old = Find(slices, key.ns, key.name)) {
+        for (const k8s::Key& pod : PodsOf(*old)) Drop(slices_of_pod, pod, key);
+      }
+      Put(slices, event);
+      if (event.deleted) return;
+      for (const k8s::Key& pod : PodsOf(*event.object.As<api::EndpointSlice>())) {
+        slices_of_pod[pod].insert(key);
+      }
+      return;
     case k8s::Kind::kAuthorizationPolicy:
-      return Put(policies, event);
+      Put(policies, event);
+      policy_selectors.Erase(key.ns, key.name);
+      if (event.deleted) return;
+      return policy_selectors.Set(
+          key.ns, key.name,
+          event.object.As<api::AuthorizationPolicy>()->spec().selector().match_labels());
     case k8s::Kind::kWorkloadEntry:
       return Put(workload_entries, event);
     case k8s::Kind::kGateway:
@@ -86,7 +112,11 @@ void ObjectStore::Store(const k8s::Event& event) {
       Put(service_entries, event);
       if (event.deleted) return;
       for (const std::string& host : event.object.As<api::ServiceEntry>()->spec().hosts()) {
+      entry_selectors.Erase(key.ns, key.name);
         entries_of_host[host].insert(key);
+      entry_selectors.Set(
+          key.ns, key.name,
+          event.object.As<api::ServiceEntry>()->spec().workload_selector().labels());
       }
       return;
     case k8s::Kind::kPeerAuthentication:

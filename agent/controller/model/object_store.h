@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/controller/model/selector_index.h"
 #include "agent/k8s/peer_authentication.h"
 #include "agent/k8s/source.h"
 
@@ -38,6 +39,8 @@ struct ObjectStore {
     const auto space = all.find(ns);
     return space == all.end() ? kNone : space->second;
   }
+  // The pods that a slice names as endpoints.
+  static std::set<k8s::Key> PodsOf(const api::EndpointSlice& slice);
   const api::Namespace* SpaceOf(const std::string& ns) const;
   const api::GatewayClass* ClassOf(const api::Gateway& gateway) const;
 
@@ -54,6 +57,10 @@ struct ObjectStore {
   ByNamespace<api::ConfigMap> config_maps;
   std::vector<k8s::PeerAuthenticationRef> peer_authentications;
   std::map<std::string, std::set<k8s::Key>> pods_on;          // by node
+  SelectorIndex service_selectors;
+  SelectorIndex entry_selectors;                              // of ServiceEntries
+  SelectorIndex policy_selectors;                             // of AuthorizationPolicies
+  std::map<k8s::Key, std::set<k8s::Key>> slices_of_pod;       // that name it as an endpoint
   std::map<std::string, std::set<k8s::Key>> entries_of_host;  // ServiceEntries
 };
 

@@ -109,7 +109,7 @@ std::optional<Kind> FindKind(std::string_view word) {
                                                     : name + "s";
     if (wanted == name || wanted == plural) return static_cast<Kind>(i);
   }
-  constexpr std::array<std::pair<std::string_view, Kind>, 12> kShort = {
+  constexpr std::array<std::pair<std::string_view, Kind>, 13> kShort = {
       {{"ns", Kind::kNamespace},
        {"no", Kind::kNode},
        {"sa", Kind::kServiceAccount},
@@ -121,6 +121,7 @@ std::optional<Kind> FindKind(std::string_view word) {
        {"ap", Kind::kAuthorizationPolicy},
        {"se", Kind::kServiceEntry},
        {"we", Kind::kWorkloadEntry},
+       {"wg", Kind::kWorkloadGroup},
        {"gtw", Kind::kGateway}}};
   for (const auto& [name, kind] : kShort) {
     if (wanted == name) return kind;

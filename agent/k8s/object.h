@@ -36,6 +36,7 @@ namespace mesh::k8s {
   X(AuthorizationPolicy, "security.istio.io", "v1 v1beta1", true)      \
   X(ServiceEntry, "networking.istio.io", "v1 v1beta1 v1alpha3", true)  \
   X(WorkloadEntry, "networking.istio.io", "v1 v1beta1 v1alpha3", true) \
+  X(WorkloadGroup, "networking.istio.io", "v1 v1beta1 v1alpha3", true) \
   X(Gateway, "gateway.networking.k8s.io", "v1 v1beta1", true)          \
   X(GatewayClass, "gateway.networking.k8s.io", "v1 v1beta1", false)
 

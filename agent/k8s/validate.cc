@@ -114,6 +114,8 @@ void Validate(const Object& object, std::vector<Issue>& issues) {
     ValidateServiceEntry(*entry, issues);
   } else if (const auto* workload = object.As<api::WorkloadEntry>()) {
     ValidateWorkloadEntry(*workload, issues);
+  } else if (const auto* group = object.As<api::WorkloadGroup>()) {
+    ValidateWorkloadGroup(*group, issues);
   } else if (const auto* gateway = object.As<api::Gateway>()) {
     ValidateGateway(*gateway, issues);
   } else if (const auto* service = object.As<api::Service>()) {

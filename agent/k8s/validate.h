@@ -16,6 +16,7 @@ void ValidateAuthorizationPolicy(const api::AuthorizationPolicy& policy,
 void ValidateServiceEntry(const api::ServiceEntry& entry, std::vector<Issue>& issues);
 void ValidateGateway(const api::Gateway& gateway, std::vector<Issue>& issues);
 void ValidateWorkloadEntry(const api::WorkloadEntry& entry, std::vector<Issue>& issues);
+void ValidateWorkloadGroup(const api::WorkloadGroup& group, std::vector<Issue>& issues);
 
 // Shared by kinds with a selector.
 void ValidateSelector(const api::WorkloadSelector& selector, std::vector<Issue>& issues);

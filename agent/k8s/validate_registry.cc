@@ -233,6 +233,38 @@ class ServiceEntryValidator {
   std::vector<Issue>& issues_;
 };
 
+void ValidateProbe(const api::WorkloadGroupProbe& probe, std::vector<Issue>& issues) {
+  const std::pair<const char*, int32_t> numbers[] = {
+      {"initialDelaySeconds", probe.initial_delay_seconds()},
+      {"timeoutSeconds", probe.timeout_seconds()},
+      {"periodSeconds", probe.period_seconds()},
+      {"successThreshold", probe.success_threshold()},
+      {"failureThreshold", probe.failure_threshold()}};
+  for (const auto& [name, number] : numbers) {
+    if (number < 0) {
+      Error(issues, fmt::format("spec.probe.{}", name),
+            fmt::format("must not be negative, not {}", number));
+    }
+  }
+  const auto port = [&issues](const char* how, int32_t number) {
+    if (IsPort(number)) return;
+    Error(issues, fmt::format("spec.probe.{}.port", how),
+          fmt::format("must be between 1-65535, not {}", number));
+  };
+  const int ways =
+      probe.has_http_get() + probe.has_tcp_socket() + probe.has_exec() + probe.has_grpc();
+  if (ways != 1) {
+    Error(issues, "spec.probe",
+          fmt::format("must be one of httpGet, tcpSocket, exec and grpc, not {} of them", ways));
+  }
+  if (probe.has_http_get()) port("httpGet", probe.http_get().port());
+  if (probe.has_tcp_socket()) port("tcpSocket", probe.tcp_socket().port());
+  if (probe.has_grpc()) port("grpc", probe.grpc().port());
+  if (probe.has_exec() && probe.exec().command().empty()) {
+    Error(issues, "spec.probe.exec.command", "required");
+  }
+}
+
 }  // namespace
 
 void ValidateServiceEntry(const api::ServiceEntry& entry, std::vector<Issue>& issues) {
@@ -241,6 +273,17 @@ void ValidateServiceEntry(const api::ServiceEntry& entry, std::vector<Issue>& is
 
 void ValidateWorkloadEntry(const api::WorkloadEntry& entry, std::vector<Issue>& issues) {
   ValidateEndpoint(entry.spec(), "spec", issues);
+}
+
+// What the template holds is checked when an entry is made of it.
+void ValidateWorkloadGroup(const api::WorkloadGroup& group, std::vector<Issue>& issues) {
+  if (!group.spec().has_template_()) Error(issues, "spec.template", "required");
+  for (const auto& [key, value] : group.spec().metadata().labels()) {
+    if (!IsLabelKey(key)) {
+      Error(issues, "spec.metadata.labels." + key, fmt::format("\"{}\" is no label key", key));
+    }
+  }
+  if (group.spec().has_probe()) ValidateProbe(group.spec().probe(), issues);
 }
 
 void ValidateGateway(const api::Gateway& gateway, std::vector<Issue>& issues) {

@@ -131,6 +131,21 @@ void Compiler::CompileWorkloadEntry(const Key& key) {
   Produce(ResourceType::kAddress, key, std::move(resources));
 }
 
+// A group is there for machines that register themselves, which nobody can here.
+void Compiler::CompileWorkloadGroup(const Key& key) {
+  ObjectStatus status;
+  if (store_.Find(store_.workload_groups, key.ns, key.name) != nullptr) {
+    api::Condition& condition = status.conditions.emplace_back();
+    condition.set_type("AutoRegistration");
+    condition.set_status("False");
+    condition.set_reason("NotServed");
+    condition.set_message(
+        "The group is kept and makes no WorkloadEntry: machines do not register themselves. "
+        "Write a WorkloadEntry for each, with what the template says.");
+  }
+  SetStatus(key, std::move(status));
+}
+
 // Where there is a selector, the pods speak for themselves.
 std::shared_ptr<const api::Service> Compiler::ServiceOfSlice(
     const api::EndpointSlice& slice) const {

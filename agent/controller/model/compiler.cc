@@ -92,6 +92,7 @@ void Compiler::CompileAll(Dirty& dirty) {
     if (key.kind == Kind::kPod) CompilePod(key);
     if (key.kind == Kind::kWorkloadEntry) CompileWorkloadEntry(key);
     if (key.kind == Kind::kService) CompileService(key);
+    if (key.kind == Kind::kWorkloadGroup) CompileWorkloadGroup(key);
     if (key.kind == Kind::kEndpointSlice) CompileSlice(key);
     if (key.kind == Kind::kPeerAuthentication) CompilePeerAuthentication(key);
   }

@@ -83,6 +83,7 @@ class Compiler {
   void CompileAll(Dirty& dirty);
   void CompilePod(const k8s::Key& key);
   void CompileWorkloadEntry(const k8s::Key& key);
+  void CompileWorkloadGroup(const k8s::Key& key);
   void CompileSlice(const k8s::Key& key);
   void CompileService(const k8s::Key& key);
   void CompileServiceEntry(const k8s::Key& key);
@@ -106,11 +107,11 @@ class Compiler {
   // binding is the answer.
   std::optional<WaypointBinding> AddBindings(const api::ObjectMeta& meta, const k8s::Labels& labels,
                                              istio::workload::Workload& out) const;
-  void AddNetworkGateway(istio::workload::Workload& out) const;
   // The service whose endpoints the slice lists by hand; null when there is none.
   std::shared_ptr<const api::Service> ServiceOfSlice(const api::EndpointSlice& slice) const;
   // Services whose endpoints are listed by hand, the pod among them.
   void AddSliceServices(const k8s::Key& pod, istio::workload::Workload& out) const;
+  void AddNetworkGateway(istio::workload::Workload& out) const;
   void AddAutoAllow(const std::optional<WaypointBinding>& binding,
                     istio::workload::Workload& out) const;
   // Sets waypoint and its condition of a service.

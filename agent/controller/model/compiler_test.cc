@@ -245,6 +245,21 @@ TEST(SlicesByHand, PodsThatTheyNameServeTheService) {
   EXPECT_EQ(PortsByHand(compiler, "p0-1"), "");
 }
 
+TEST(WorkloadGroups, SayThatNobodyRegisters) {
+  Compiler compiler{Settings()};
+  auto group = std::make_shared<api::WorkloadGroup>();
+  group->mutable_metadata()->set_name("vms");
+  group->mutable_metadata()->set_namespace_("shop");
+  k8s::Event event{false, k8s::MakeObject(k8s::Kind::kWorkloadGroup, group)};
+  EXPECT_TRUE(compiler.Apply({event}).empty());
+  const auto said = compiler.TakeStatuses();
+  ASSERT_EQ(said.size(), 1u);
+  EXPECT_EQ(said.begin()->second.conditions.at(0).reason(), "NotServed");
+  event.deleted = true;
+  compiler.Apply({event});
+  EXPECT_TRUE(compiler.TakeStatuses().begin()->second.empty());
+}
+
 TEST(VipAllocator, KeepsWhatAStatusSaysAndGivesBack) {
   VipAllocator vips;
   const k8s::Key one{k8s::Kind::kServiceEntry, "a", "one"};

@@ -233,6 +233,7 @@ void Compiler::Note(const k8s::Event& event, Dirty& dirty) {
       }
       break;
     case Kind::kWorkloadEntry:
+    case Kind::kWorkloadGroup:
       dirty.keys.insert(key);
       break;
     case Kind::kService:

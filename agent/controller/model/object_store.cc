@@ -38,7 +38,7 @@ size_t Count(const ObjectStore::ByNamespace<T>& all) {
 size_t ObjectStore::size() const {
   return namespaces.size() + nodes.size() + gateway_classes.size() + peer_authentications.size() +
          Count(pods) + Count(services) + Count(slices) + Count(policies) + Count(service_entries) +
-         Count(workload_entries) + Count(gateways);
+         Count(workload_entries) + Count(workload_groups) + Count(gateways);
 }
 
 const api::Namespace* ObjectStore::SpaceOf(const std::string& ns) const {
@@ -94,6 +94,8 @@ void ObjectStore::Store(const k8s::Event& event) {
           event.object.As<api::AuthorizationPolicy>()->spec().selector().match_labels());
     case k8s::Kind::kWorkloadEntry:
       return Put(workload_entries, event);
+    case k8s::Kind::kWorkloadGroup:
+      return Put(workload_groups, event);
     case k8s::Kind::kGateway:
       return Put(gateways, event);
     case k8s::Kind::kConfigMap:
@@ -110,13 +112,13 @@ void ObjectStore::Store(const k8s::Event& event) {
         for (const std::string& host : old->spec().hosts()) Drop(entries_of_host, host, key);
       }
       Put(service_entries, event);
-      if (event.deleted) return;
-      for (const std::string& host : event.object.As<api::ServiceEntry>()->spec().hosts()) {
       entry_selectors.Erase(key.ns, key.name);
-        entries_of_host[host].insert(key);
+      if (event.deleted) return;
       entry_selectors.Set(
           key.ns, key.name,
           event.object.As<api::ServiceEntry>()->spec().workload_selector().labels());
+      for (const std::string& host : event.object.As<api::ServiceEntry>()->spec().hosts()) {
+        entries_of_host[host].insert(key);
       }
       return;
     case k8s::Kind::kPeerAuthentication:

@@ -53,14 +53,15 @@ struct ObjectStore {
   ByNamespace<api::AuthorizationPolicy> policies;
   ByNamespace<api::ServiceEntry> service_entries;
   ByNamespace<api::WorkloadEntry> workload_entries;
+  ByNamespace<api::WorkloadGroup> workload_groups;
   ByNamespace<api::Gateway> gateways;
   ByNamespace<api::ConfigMap> config_maps;
   std::vector<k8s::PeerAuthenticationRef> peer_authentications;
-  std::map<std::string, std::set<k8s::Key>> pods_on;          // by node
   SelectorIndex service_selectors;
   SelectorIndex entry_selectors;                              // of ServiceEntries
   SelectorIndex policy_selectors;                             // of AuthorizationPolicies
   std::map<k8s::Key, std::set<k8s::Key>> slices_of_pod;       // that name it as an endpoint
+  std::map<std::string, std::set<k8s::Key>> pods_on;          // by node
   std::map<std::string, std::set<k8s::Key>> entries_of_host;  // ServiceEntries
 };
 

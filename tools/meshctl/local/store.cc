@@ -37,6 +37,7 @@ constexpr KindNames kKinds[] = {
     {"DestinationRule", {"dr", ""}},
     {"ServiceEntry", {"se", ""}},
     {"WorkloadEntry", {"we", ""}},
+    {"WorkloadGroup", {"wg", ""}},
     {"Gateway", {"gw", "gtw"}},
     {"HTTPRoute", {"", ""}},
     {"Telemetry", {"telemetry", ""}},

@@ -88,7 +88,7 @@ std::string StatusJson(const ReportSources& from) {
     types = k8s::EmptyList();
     for (const TypeStatus& type : client.types) {
       Json& entry = Append(types);
-      Set(entry, "type", NameOf(type.type));
+      Set(entry, "type", type.workloads_only ? "workload" : NameOf(type.type));
       Set(entry, "status", type.word);
       k8s::SetBool(entry, "wildcard", type.wildcard);
       SetNumber(entry, "resources", static_cast<double>(type.resources));

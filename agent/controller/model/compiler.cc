@@ -26,6 +26,7 @@ Resource MakeWorkload(const istio::workload::Workload& workload) {
     resource.aliases.push_back(AliasOf(workload.network(), bytes));
   }
   resource.owner = workload.node();
+  resource.workload = true;
   for (const auto& [name, ports] : workload.services()) resource.services.push_back(name);
   return resource;
 }
@@ -91,8 +92,8 @@ void Compiler::CompileAll(Dirty& dirty) {
   for (const Key& key : dirty.keys) {
     if (key.kind == Kind::kPod) CompilePod(key);
     if (key.kind == Kind::kWorkloadEntry) CompileWorkloadEntry(key);
-    if (key.kind == Kind::kService) CompileService(key);
     if (key.kind == Kind::kWorkloadGroup) CompileWorkloadGroup(key);
+    if (key.kind == Kind::kService) CompileService(key);
     if (key.kind == Kind::kEndpointSlice) CompileSlice(key);
     if (key.kind == Kind::kPeerAuthentication) CompilePeerAuthentication(key);
   }

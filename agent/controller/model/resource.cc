@@ -15,6 +15,18 @@ std::string_view NameOf(ResourceType type) {
   return type == ResourceType::kAddress ? "address" : "authorization";
 }
 
+std::string_view WorkloadBody(const Resource& resource) {
+  google::protobuf::io::CodedInputStream input(
+      reinterpret_cast<const uint8_t*>(resource.body.data()),
+      static_cast<int>(resource.body.size()));
+  uint32_t length = 0;
+  constexpr uint32_t kWorkload = 1 << 3 | 2;  // field 1, length-delimited
+  if (!resource.workload || input.ReadTag() != kWorkload || !input.ReadVarint32(&length)) return {};
+  const std::string_view rest =
+      std::string_view(resource.body).substr(static_cast<size_t>(input.CurrentPosition()));
+  return rest.size() == length ? rest : std::string_view();
+}
+
 Resource MakeResource(std::string name, const google::protobuf::Message& message) {
   Resource resource;
   resource.name = std::move(name);

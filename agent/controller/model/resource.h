@@ -15,6 +15,8 @@ inline constexpr ResourceType kResourceTypes[] = {ResourceType::kAddress,
                                                   ResourceType::kAuthorization};
 
 inline constexpr std::string_view kAddressUrl = "type.googleapis.com/istio.workload.Address";
+// Addresses that are workloads, as workloads; for clients that know no services.
+inline constexpr std::string_view kWorkloadUrl = "type.googleapis.com/istio.workload.Workload";
 inline constexpr std::string_view kAuthorizationUrl =
     "type.googleapis.com/istio.security.Authorization";
 
@@ -28,11 +30,15 @@ struct Resource {
   std::vector<std::string> aliases;  // network/ip of everything it answers for
   std::string owner;  // for a workload: its node; what a client of that node always gets
   std::vector<std::string> services;  // for a workload: names of the services it is an endpoint of
+  bool workload = false;              // an Address that is one
 };
 using ResourceRef = std::shared_ptr<const Resource>;
 
 // Serializes and hashes; the caller fills in the rest.
 Resource MakeResource(std::string name, const google::protobuf::Message& message);
+
+// The Workload in the body of such an Address: its one field, so the end of its bytes.
+std::string_view WorkloadBody(const Resource& resource);
 
 // One change of the compiled state. `resource` is null when it is gone.
 struct ResourceChange {

@@ -37,13 +37,9 @@ absl::Status DeltaSession::OnRequest(const Request& request) {
     pod_name_ = MetadataOf(request.node(), "NAME");
     client_version_ = MetadataOf(request.node(), "ISTIO_VERSION");
   }
-  std::optional<ResourceType> type;
-  for (const ResourceType known : kResourceTypes) {
-    if (request.type_url() == UrlOf(known)) type = known;
-  }
-  if (!type) return absl::OkStatus();  // a type that is not served is never answered
-  Subscription& subscription = subscriptions_[*type];
-  subscription.status.type = *type;
+  Subscription* const found = SubscriptionTo(request.type_url());
+  if (found == nullptr) return absl::OkStatus();  // a type that is not served is never answered
+  Subscription& subscription = *found;
   if (!subscription.started) return Start(request, subscription);
   if (!request.response_nonce().empty()) {
     if (request.response_nonce() != subscription.nonce) return absl::OkStatus();  // stale
@@ -57,6 +53,25 @@ absl::Status DeltaSession::OnRequest(const Request& request) {
     Unsubscribe(name, subscription);
   }
   return absl::OkStatus();
+}
+
+DeltaSession::Subscription* DeltaSession::SubscriptionTo(std::string_view type_url) {
+  if (type_url == kWorkloadUrl) {
+    workloads_.status.type = ResourceType::kAddress;
+    workloads_.status.workloads_only = true;
+    return &workloads_;
+  }
+  for (const ResourceType type : kResourceTypes) {
+    if (type_url != UrlOf(type)) continue;
+    Subscription& subscription = subscriptions_[type];
+    subscription.status.type = type;
+    return &subscription;
+  }
+  return nullptr;
+}
+
+bool DeltaSession::Shows(const Subscription& subscription, const Resource& resource) const {
+  return resource.workload || !subscription.status.workloads_only;
 }
 
 absl::Status DeltaSession::Start(const Request& request, Subscription& subscription) {
@@ -111,7 +126,7 @@ void DeltaSession::Subscribe(const std::string& name, Subscription& subscription
   }
   if (!subscription.wildcard) subscription.names.insert(name);
   const ResourceRef resource = view_.Find(type, name);
-  if (resource == nullptr) {
+  if (resource == nullptr || !Shows(subscription, *resource)) {
     subscription.missing.insert(name);
     return;
   }
@@ -149,6 +164,7 @@ void DeltaSession::OnAnswer(const Request& request, Subscription& subscription) 
 }
 
 bool DeltaSession::Wants(const Subscription& subscription, const ResourceChange& change) const {
+  if (change.resource != nullptr && !Shows(subscription, *change.resource)) return false;
   if (subscription.wildcard || subscription.known.count(change.name) != 0 ||
       subscription.names.count(change.name) != 0) {
     return true;
@@ -166,26 +182,38 @@ bool DeltaSession::Wants(const Subscription& subscription, const ResourceChange&
 }
 
 void DeltaSession::OnChanges(const std::vector<ResourceChange>& changes) {
-  for (auto& [type, subscription] : subscriptions_) {
-    if (!subscription.started) continue;
+  const auto note = [&](Subscription& subscription) {
+    if (!subscription.started) return;
     for (const ResourceChange& change : changes) {
-      if (change.type == type && Wants(subscription, change)) {
+      if (change.type == subscription.status.type && Wants(subscription, change)) {
         subscription.dirty.insert(change.name);
         subscription.gone.erase(change.name);
       }
     }
-  }
+  };
+  for (auto& [type, subscription] : subscriptions_) note(subscription);
+  note(workloads_);
 }
 
 std::optional<DeltaSession::Response> DeltaSession::Next(const std::string& version,
                                                          absl::Time now) {
+  auto response = NextForNodes(version, now);
+  if (response || !MaySend(workloads_, now)) return response;
+  return Respond(ResourceType::kAddress, workloads_, std::exchange(workloads_.dirty, {}), version,
+                 now);
+}
+
+bool DeltaSession::MaySend(const Subscription& subscription, absl::Time now) {
+  return subscription.started &&
+         !(subscription.in_flight && now - subscription.status.sent_at < kAckPatience);
+}
+
+std::optional<DeltaSession::Response> DeltaSession::NextForNodes(const std::string& version,
+                                                                 absl::Time now) {
   Subscription& policies = subscriptions_[ResourceType::kAuthorization];
   Subscription& addresses = subscriptions_[ResourceType::kAddress];
-  const auto may_send = [now](const Subscription& s) {
-    return s.started && !(s.in_flight && now - s.status.sent_at < kAckPatience);
-  };
   if (addresses.dirty.empty()) ReleaseGone(policies);
-  if (may_send(policies)) {
+  if (MaySend(policies, now)) {
     auto response =
         Respond(ResourceType::kAuthorization, policies, TakePolicies(policies), version, now);
     if (response) return response;
@@ -195,11 +223,11 @@ std::optional<DeltaSession::Response> DeltaSession::Next(const std::string& vers
                                      [&all](const auto& name) { return all.contains(name); });
     if (waiting) return std::nullopt;
   }
-  if (!may_send(addresses)) return std::nullopt;
+  if (!MaySend(addresses, now)) return std::nullopt;
   const std::set<std::string> names = std::exchange(addresses.dirty, {});
   ReleaseGone(policies);
   auto response = Respond(ResourceType::kAddress, addresses, names, version, now);
-  if (response || !may_send(policies)) return response;
+  if (response || !MaySend(policies, now)) return response;
   return Respond(ResourceType::kAuthorization, policies, TakePolicies(policies), version, now);
 }
 
@@ -248,14 +276,15 @@ DeltaSession::Response DeltaSession::Build(ResourceType type, Subscription& subs
                                            const std::set<std::string>& names,
                                            const std::string& version) {
   Response response;
-  response.set_type_url(std::string(UrlOf(type)));
+  const std::string_view url = subscription.status.workloads_only ? kWorkloadUrl : UrlOf(type);
+  response.set_type_url(std::string(url));
   response.set_system_version_info(version);
   response.set_nonce(fmt::format("{}-{}-{}", version, id_, ++responses_));
   const auto& all = view_.resources(type);
   for (const std::string& name : names) {
     const bool forced = subscription.forced.erase(name) != 0;
     const auto found = all.find(name);
-    if (found == all.end()) {
+    if (found == all.end() || !Shows(subscription, *found->second)) {
       if (subscription.known.erase(name) != 0 || subscription.names.count(name) != 0) {
         response.add_removed_resources(name);
       }
@@ -268,8 +297,9 @@ DeltaSession::Response DeltaSession::Build(ResourceType type, Subscription& subs
     auto& sent = *response.add_resources();
     sent.set_name(name);
     sent.set_version(resource.version);
-    sent.mutable_resource()->set_type_url(std::string(UrlOf(type)));
-    sent.mutable_resource()->set_value(resource.body);
+    sent.mutable_resource()->set_type_url(std::string(url));
+    sent.mutable_resource()->set_value(
+        subscription.status.workloads_only ? std::string(WorkloadBody(resource)) : resource.body);
     if (!subscription.wildcard) {
       for (const std::string& alias : resource.aliases) sent.add_aliases(alias);
     }
@@ -282,8 +312,8 @@ DeltaSession::Response DeltaSession::Build(ResourceType type, Subscription& subs
 
 std::vector<TypeStatus> DeltaSession::Statuses() const {
   std::vector<TypeStatus> statuses;
-  for (const auto& [type, subscription] : subscriptions_) {
-    if (!subscription.started) continue;
+  const auto add = [&statuses](const Subscription& subscription) {
+    if (!subscription.started) return;
     TypeStatus status = subscription.status;
     status.resources = subscription.known.size();
     if (!status.nacked_version.empty()) {
@@ -294,7 +324,9 @@ std::vector<TypeStatus> DeltaSession::Statuses() const {
       status.word = behind ? "STALE" : "SYNCED";
     }
     statuses.push_back(std::move(status));
-  }
+  };
+  for (const auto& [type, subscription] : subscriptions_) add(subscription);
+  add(workloads_);
   return statuses;
 }
 

@@ -9,6 +9,8 @@
 // Across types, make before break: policies that are new or changed, then addresses, then the end
 // of policies. A workload that lists a policy which the client does not have would be under none.
 //
+// The type Workload is the type Address without its services, a subscription of its own.
+//
 // Wildcard subscriptions get everything of the type. Others get what they named (by resource name
 // or by network/ip), the endpoints of the services they named, and the workloads of their own node;
 // aliases are filled in for them alone.
@@ -45,6 +47,7 @@ class ResourceView {
 // What a person wants to know of one subscription.
 struct TypeStatus {
   ResourceType type;
+  bool workloads_only = false;  // asked for as istio.workload.Workload
   bool wildcard = false;
   size_t resources = 0;      // the client is known to have
   std::string sent_version;  // system version of the last response
@@ -99,11 +102,16 @@ class DeltaSession {
     TypeStatus status;
   };
 
+  Subscription* SubscriptionTo(std::string_view type_url);  // null: a type that is not served
+  bool Shows(const Subscription& subscription, const Resource& resource) const;
   absl::Status Start(const Request& request, Subscription& subscription);
   void Subscribe(const std::string& name, Subscription& subscription);
   void Unsubscribe(const std::string& name, Subscription& subscription);
   bool Wants(const Subscription& subscription, const ResourceChange& change) const;
   void OnAnswer(const Request& request, Subscription& subscription);
+  static bool MaySend(const Subscription& subscription, absl::Time now);
+  // Policies and addresses.
+  std::optional<Response> NextForNodes(const std::string& version, absl::Time now);
   void ReleaseGone(Subscription& policies) const;
   std::set<std::string> TakePolicies(Subscription& policies) const;
   std::optional<Response> Respond(ResourceType type, Subscription& subscription,
@@ -119,6 +127,7 @@ class DeltaSession {
   std::string pod_name_;
   std::string client_version_;
   std::map<ResourceType, Subscription> subscriptions_;
+  Subscription workloads_;
   uint64_t responses_ = 0;
   uint64_t nacks_ = 0;
 };

@@ -15,9 +15,10 @@ constexpr char kService[] = "shop/web.shop.svc.cluster.local";
 class FakeView : public ResourceView {
  public:
   void Put(const std::string& name, const std::string& body, std::vector<std::string> aliases = {},
-           std::vector<std::string> services = {}, const std::string& node = "") {
+           std::vector<std::string> services = {}, const std::string& node = "",
+           bool workload = false) {
     all_[name] = std::make_shared<const Resource>(
-        Resource{name, "v-" + body, body, std::move(aliases), node, std::move(services)});
+        Resource{name, "v-" + body, body, std::move(aliases), node, std::move(services), workload});
   }
   void Drop(const std::string& name) { all_.erase(name); }
   ResourceChange PutPolicy(const std::string& name, const std::string& body) {
@@ -111,6 +112,84 @@ class DeltaSessionTest : public testing::Test {
 };
 
 using Names = std::vector<std::string>;
+
+// The bytes of one field of length-delimited type, number 1 (a workload) or 2 (a service).
+std::string Field(int number, const std::string& content) {
+  return std::string(1, static_cast<char>(number << 3 | 2)) + static_cast<char>(content.size()) +
+         content;
+}
+
+TEST_F(DeltaSessionTest, WorkloadsAreServedAloneToWhoAsksForThem) {
+  view_.Put("w1", Field(1, "one"), {"/10.0.0.1"}, {kService}, "n1", true);
+  view_.Put("w2", Field(1, "two"), {"/10.0.0.2"}, {kService}, "n2", true);
+  view_.Put("w3", Field(1, "three"), {"/10.0.0.3"}, {}, "n2", true);
+  view_.Put(kService, Field(2, "service"), {"/10.96.0.1"});
+  ASSERT_TRUE(session_.OnRequest(First(kWorkloadUrl)).ok());
+  auto response = Next();
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->type_url(), kWorkloadUrl);
+  EXPECT_EQ(NamesOf(*response), (Names{"w1", "w2", "w3"}));
+  EXPECT_EQ(response->resources(1).resource().type_url(), kWorkloadUrl);
+  EXPECT_EQ(response->resources(1).resource().value(), "two");
+  EXPECT_EQ(session_.Statuses().at(0).word, "STALE");
+  Ack(*response);
+  EXPECT_FALSE(Next());
+  ASSERT_EQ(session_.Statuses().size(), 1u);
+  EXPECT_EQ(session_.Statuses().at(0).word, "SYNCED");
+  EXPECT_EQ(session_.Statuses().at(0).resources, 3u);
+
+  view_.Put(kService, Field(2, "changed"));
+  session_.OnChanges({view_.Change(kService)});
+  EXPECT_FALSE(Next()) << "services are nothing to it";
+  view_.Put("w2", Field(1, "new"), {"/10.0.0.2"}, {kService}, "n2", true);
+  view_.Drop("w3");
+  session_.OnChanges({view_.Change("w2"), view_.Change("w3")});
+  response = Next();
+  ASSERT_TRUE(response);
+  ASSERT_EQ(NamesOf(*response), Names{"w2"});
+  EXPECT_EQ(response->resources(0).resource().value(), "new");
+  ASSERT_EQ(response->removed_resources_size(), 1);
+  EXPECT_EQ(response->removed_resources(0), "w3");
+}
+
+TEST_F(DeltaSessionTest, WorkloadsOnDemandAreThoseOfTheNodeAndThoseNamed) {
+  view_.Put("w1", Field(1, "one"), {"/10.0.0.1"}, {kService}, "n1", true);
+  view_.Put("w2", Field(1, "two"), {"/10.0.0.2"}, {kService}, "n2", true);
+  view_.Put("w3", Field(1, "three"), {"/10.0.0.3"}, {}, "n2", true);
+  Request request = First(kWorkloadUrl);
+  request.add_resource_names_subscribe("*");
+  request.add_resource_names_unsubscribe("*");
+  ASSERT_TRUE(session_.OnRequest(request).ok());
+  auto response = Next();
+  ASSERT_TRUE(response);
+  EXPECT_EQ(NamesOf(*response), Names{"w1"});
+  Ack(*response);
+  Request more;
+  more.set_type_url(std::string(kWorkloadUrl));
+  for (const char* name : {"/10.0.0.3", "/10.96.0.1", "/10.9.9.9"}) {
+    more.add_resource_names_subscribe(name);
+  }
+  ASSERT_TRUE(session_.OnRequest(more).ok());
+  response = Next();
+  ASSERT_TRUE(response);
+  ASSERT_EQ(NamesOf(*response), Names{"w3"});
+  EXPECT_EQ(response->resources(0).aliases(0), "/10.0.0.3");
+  EXPECT_EQ(response->removed_resources_size(), 2) << "a service's address, and nobody's";
+}
+
+TEST_F(DeltaSessionTest, WorkloadsAndAddressesAreSubscribedSeparately) {
+  view_.Put("w1", Field(1, "one"), {"/10.0.0.1"}, {kService}, "n1", true);
+  ASSERT_TRUE(session_.OnRequest(First(kAddressUrl)).ok());
+  ASSERT_TRUE(session_.OnRequest(First(kWorkloadUrl)).ok());
+  const auto addresses = Next();
+  const auto workloads = Next();
+  ASSERT_TRUE(addresses && workloads);
+  EXPECT_EQ(addresses->type_url(), kAddressUrl);
+  EXPECT_EQ(addresses->resources_size(), 4);
+  EXPECT_EQ(addresses->resources(0).resource().value(), Field(1, "one"));
+  EXPECT_EQ(workloads->type_url(), kWorkloadUrl);
+  EXPECT_EQ(NamesOf(*workloads), Names{"w1"});
+}
 
 TEST_F(DeltaSessionTest, FirstRequestNeedsANodeId) {
   Request request;

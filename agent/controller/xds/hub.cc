@@ -40,6 +40,7 @@ void Hub::OnRequest(const std::string& id, absl::Time now) {
     for (const ResourceType type : kResourceTypes) {
       if (request.type_url() == UrlOf(type)) ++counters_.nacks[type];
     }
+    if (request.type_url() == kWorkloadUrl) ++counters_.nacks[ResourceType::kAddress];
     Logger("xds")->warn("client rejected resources node={} type={} err={}",
                         Quoted(client.session.node_name()), Quoted(request.type_url()),
                         Quoted(request.error_detail().message()));

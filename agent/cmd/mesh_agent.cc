@@ -48,8 +48,14 @@ CLI::App* AddController(CLI::App& app, ControllerOptions& options, Durations& du
   command->add_option("--trust-domain", options.settings.trust_domain)->capture_default_str();
   command->add_option("--cluster-id", options.settings.cluster_id)->capture_default_str();
   command->add_option("--cluster-domain", options.settings.cluster_domain)->capture_default_str();
-  command->add_flag("--dry-run-policies", options.settings.dry_run_policies,
-                    "send policies annotated istio.io/dry-run");
+  command
+      ->add_flag("--dry-run-policies", options.settings.dry_run_policies,
+                 "send policies annotated istio.io/dry-run")
+      ->envname("AMBIENT_ENABLE_DRY_RUN_AUTHORIZATION_POLICY");
+  command
+      ->add_flag("--auto-allow-waypoint", options.settings.auto_allow_waypoint,
+                 "admit waypoints to the workloads behind them by a policy of their own")
+      ->envname("PILOT_AUTO_ALLOW_WAYPOINT_POLICY");
   command->add_option("--default-cert-lifetime", durations.default_lifetime)->capture_default_str();
   command->add_option("--max-cert-lifetime", durations.max_lifetime)->capture_default_str();
   command->add_option("--ca-lifetime", durations.ca_lifetime)->capture_default_str();

@@ -1,7 +1,6 @@
 #include "agent/controller/model/settings.h"
 
 #include "agent/k8s/json.h"
-
 #include "ztunnel/base/status.h"
 #include "ztunnel/base/yaml.h"
 

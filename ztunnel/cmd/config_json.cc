@@ -92,6 +92,8 @@ void WriteConfig(JsonWriter& json, const Settings& s) {
   json.Member("clusterDomain", s.cluster_domain);
   TextOrNull(json, "caAddress", s.ca.address);
   json.Member("caRootCert", s.ca.root_ca);
+  json.Member("fakeCa", s.fake_ca);
+  TextOrNull(json, "keyExchange", s.key_exchange);
   TextOrNull(json, "altCaHostname", s.ca.alt_hostname);
   TextOrNull(json, "xdsAddress", s.xds.address);
   json.Member("xdsRootCert", s.xds.root_ca);
@@ -118,6 +120,7 @@ void WriteConfig(JsonWriter& json, const Settings& s) {
   json.EndArray();
   json.Key("proxyMetadata");
   json.BeginObject();
+  for (const auto& [name, value] : s.proxy_metadata) json.Member(name, value);
   json.EndObject();
   json.Member("forceEncryption", t.force_encryption);
   TextOrNull(json, "stateCache", s.state_cache_path);

@@ -228,6 +228,11 @@ absl::StatusOr<Settings> Settings::FromEnvironment(const Environment& environmen
   ReadNames(in, settings);
   ReadLogging(in, settings);
   RETURN_IF_ERROR(in.error());
+  constexpr std::string_view kMetadata = "ISTIO_META_";
+  for (auto it = environment.lower_bound(std::string(kMetadata));
+       it != environment.end() && it->first.starts_with(kMetadata); ++it) {
+    settings.proxy_metadata.emplace(it->first.substr(kMetadata.size()), it->second);
+  }
   if (settings.dns) settings.tunnel.illegal_ports.push_back(settings.dns_port);
   return settings;
 }

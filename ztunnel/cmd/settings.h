@@ -7,6 +7,7 @@
 #include <absl/time/time.h>
 
 #include <cstdint>
+#include <map>
 #include <string>
 
 #include "ztunnel/base/log.h"
@@ -40,9 +41,10 @@ struct Settings {
 
   std::string log_level = "info";
   LogFormat log_format = LogFormat::kPlain;
-  std::string version_tag = "unknown";   // ISTIO_META_ISTIO_VERSION
-  std::string state_cache_path;          // MESH_STATE_CACHE; empty: none
-  size_t metrics_series_limit = 20'000;  // MESH_METRICS_SERIES_LIMIT, a worker
+  std::map<std::string, std::string> proxy_metadata;  // what follows ISTIO_META_
+  std::string version_tag = "unknown";                // ISTIO_META_ISTIO_VERSION
+  std::string state_cache_path;                       // MESH_STATE_CACHE; empty: none
+  size_t metrics_series_limit = 20'000;               // MESH_METRICS_SERIES_LIMIT, a worker
 
   // `cpus` is what the machine has.
   static absl::StatusOr<Settings> FromEnvironment(const Environment& environment, int cpus);

@@ -2,12 +2,15 @@
 
 #include <dirent.h>
 #include <linux/capability.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 #include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
@@ -75,6 +78,15 @@ void TerminationSignals::OnEvents(uint32_t) {
   while (::read(fd_.get(), &info, sizeof(info)) == sizeof(info)) {
     on_signal_(static_cast<int>(info.ssi_signo));
   }
+}
+
+bool FreeMemory::MaybeGiveBack() {
+  const size_t free = ::mallinfo2().fordblks;
+  kept_ = std::min(kept_, free);  // some of it is in use again
+  if (free < kept_ + worth_) return false;
+  ::malloc_trim(0);
+  kept_ = ::mallinfo2().fordblks;  // pages that were given back are still counted
+  return true;
 }
 
 DescriptorUse CountDescriptors() {

@@ -29,6 +29,19 @@ class TerminationSignals final : public base::EventHandler {
   UniqueFd fd_;
 };
 
+// What was freed stays with the process, in arenas of the C library, until it is asked back. Run
+// now and then: gives it back when it has become `worth` bytes more than after the last time. Takes
+// the arenas' locks one by one, for milliseconds.
+class FreeMemory {
+ public:
+  explicit FreeMemory(size_t worth = size_t{64} << 20) : worth_(worth) {}
+  bool MaybeGiveBack();
+
+ private:
+  const size_t worth_;
+  size_t kept_ = 0;  // free after the last time
+};
+
 struct DescriptorUse {
   uint64_t open = 0;
   uint64_t max = 0;

@@ -21,7 +21,7 @@ namespace mesh::cmd {
 namespace {
 
 constexpr absl::Duration kDumpTimeout = absl::Seconds(5);
-constexpr absl::Duration kExpiryInterval = absl::Minutes(5);
+constexpr absl::Duration kHouseInterval = absl::Minutes(5);
 
 const std::shared_ptr<spdlog::logger>& Log() {
   static const auto log = Logger("app");
@@ -185,8 +185,8 @@ void Proxy::ServeOwnPod() {
   });
 }
 
-void Proxy::ExpireMetricsNowAndThen() {
-  main_.After(kExpiryInterval, [this] {
+void Proxy::KeepHouse() {
+  main_.After(kHouseInterval, [this] {
     if (mesh_ != nullptr) {
       StringSet alive;
       for (const auto& workload : mesh_->Workloads()) {
@@ -197,7 +197,8 @@ void Proxy::ExpireMetricsNowAndThen() {
             return alive.contains(fmt::format("{}/{}", ns, workload));
           });
     }
-    ExpireMetricsNowAndThen();
+    free_memory_.MaybeGiveBack();
+    KeepHouse();
   });
 }
 
@@ -210,7 +211,7 @@ absl::Status Proxy::Run() {
   if (xds_ != nullptr) xds_->Start();
   zds_->Start();
   ServeOwnPod();
-  ExpireMetricsNowAndThen();
+  KeepHouse();
   Log()->info("ztunnel started version={} workers={} node={} xds={} aes_gcm={}", MESH_VERSION,
               workers_.size(), settings_.node_name, settings_.xds.address, tls::AesGcmProvider());
   main_.Run();

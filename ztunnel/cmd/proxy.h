@@ -43,7 +43,7 @@ class Proxy {
   void StartMetrics();
   // HBONE to the metrics port, for scrapers that are in the mesh, with this pod's own identity.
   void ServeOwnPod();
-  void ExpireMetricsNowAndThen();
+  void KeepHouse();  // every few minutes
 
   void BeginDrain(std::string_view why);
   void OnWorkerDrained();
@@ -69,6 +69,7 @@ class Proxy {
 
   admin::Readiness readiness_;
   std::vector<std::shared_ptr<void>> metrics_;
+  FreeMemory free_memory_;
   std::atomic<bool> draining_{false};
   size_t workers_draining_ = 0;
   // Last, so that no handler runs while the rest is taken down.

@@ -250,13 +250,14 @@ base::Task<void> ServeStream(WorkerCore& core, PodRuntime& pod, TunnelRequest re
   }
 
   live.info.original_dst = live.info.actual_dst = target.pod;
-  const state::MeshStateRef state = core.state;
+  state::MeshStateRef state = core.state;
   telemetry::ConnectionRecord record =
       core.metrics.Open(InfoOf(core, pod, request, workload, target.pod));
   live.record = &record;
   live.subject = LiveConnection::Subject{
       workload, {request.identity, request.peer.ip, target.pod.ip, target.pod.port}};
   absl::Status status = CheckNew(core, *state, *live.subject);
+  state = nullptr;  // the connection may outlive many of them
   if (!status.ok()) {
     relay->Refuse(hbone::RefusalHeaders("401", telemetry::ReasonOf(status)));
   } else if (relay->stream_closed()) {

@@ -60,7 +60,7 @@ base::Task<void> ServePlaintext(WorkerCore& core, PodRuntime& pod, net::Socket c
     co_return;
   }
 
-  const state::MeshStateRef state = core.state;
+  state::MeshStateRef state = core.state;
   telemetry::ConnectionInfo info;
   info.reporter = telemetry::Reporter::kDestination;
   info.src = source;
@@ -74,6 +74,7 @@ base::Task<void> ServePlaintext(WorkerCore& core, PodRuntime& pod, net::Socket c
   live.subject =
       LiveConnection::Subject{workload, {std::nullopt, source.ip, wanted.ip, wanted.port}};
   status = CheckNew(core, *state, *live.subject);
+  state = nullptr;  // the connection may outlive many of them
   if (status.ok()) status = co_await Deliver(core, pod, live, client, source, wanted);
   live.record = nullptr;
   if (!status.ok()) client.Reset();

@@ -24,7 +24,7 @@ constexpr int kAttempts = 2;
 struct Outbound {
   SocketAddress client;  // the application, at its pod's address
   SocketAddress wanted;
-  state::MeshStateRef state;
+  state::MeshStateRef state;  // until the way is clear: a connection may outlive many of them
   state::WorkloadRef source;
   Route route;
   PodRef local;  // the destination, when it is this process's and bytes are copied
@@ -76,7 +76,7 @@ IpAddress SourceFor(const Outbound& out, const IpAddress& to) {
 // Both pods are this process's: the destination's policy is asked here with the source's identity,
 // and the bytes never leave the kernel, so nothing is encrypted.
 base::Task<absl::Status> SameNode(WorkerCore& core, PodRuntime& pod, LiveConnection& live,
-                                  net::Socket& client, const Outbound& out) {
+                                  net::Socket& client, Outbound& out) {
   const SocketAddress target = out.route.target;
   const PodRef& destination = out.local;
   const IpAddress source = SourceFor(out, target.ip);
@@ -93,6 +93,7 @@ base::Task<absl::Status> SameNode(WorkerCore& core, PodRuntime& pod, LiveConnect
   telemetry::ConnectionRecord record = core.metrics.Open(std::move(info));
 
   absl::Status status = CheckNew(core, *out.state, *live.subject);
+  out.state = nullptr;
   if (status.ok() && core.IsIllegalPort(target.port)) {
     status = WithReason(PermissionDenied("port {} is the mesh's own", target.port),
                         MESH_REASON_ILLEGAL_PORT);
@@ -218,8 +219,9 @@ base::Task<absl::Status> DoublyTunnelled(WorkerCore& core, PodRuntime& pod, Live
 }
 
 base::Task<absl::Status> Proxy(WorkerCore& core, PodRuntime& pod, LiveConnection& live,
-                               net::Socket& client, const Outbound& out) {
+                               net::Socket& client, Outbound& out) {
   if (out.local) co_return co_await SameNode(core, pod, live, client, out);
+  out.state = nullptr;
   if (!out.route.inner_accepted.empty())
     co_return co_await DoublyTunnelled(core, pod, live, client, out);
   if (out.route.kind == Route::Kind::kHbone)

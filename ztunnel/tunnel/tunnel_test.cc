@@ -194,6 +194,20 @@ TEST_F(TunnelTest, PeersThatNeverProveThemselvesGiveWay) {
   }
 }
 
+// How a connection begins: by a tunnel, or on the same node.
+class StateOfConnectionTest : public TunnelTest, public testing::WithParamInterface<bool> {};
+
+TEST_P(StateOfConnectionTest, IsNotKeptByIt) {
+  Listen(1);
+  Run(GetParam());
+  UniqueFd fd = OpenConnection(kServerIp, server_port_);
+  const std::weak_ptr<const state::MeshState> then = store_.Publish();
+  AddWorkload("other", "10.89.77.8");
+  OnLoop([this] { Publish(); });
+  EXPECT_TRUE(then.expired());
+}
+INSTANTIATE_TEST_SUITE_P(Ways, StateOfConnectionTest, testing::Bool());
+
 TEST_F(TunnelTest, DrainWaitsForWhatRunsAndTakesNothingNew) {
   Listen(1);
   Run();

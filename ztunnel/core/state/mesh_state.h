@@ -1,6 +1,7 @@
 // The mesh as one immutable snapshot, and the store that makes the next one from deltas.
 //
-// MeshState is shared by workers and never changes; a connection keeps the one it began with. A
+// MeshState is shared by workers and never changes; a connection keeps the one it began with until
+// its way is clear. A
 // delta costs what it touches (O(log n) or O(n / 1024)), not the size of the mesh: snapshots share
 // structure.
 #pragma once

@@ -5,6 +5,7 @@
 #include <future>
 
 #include "ztunnel/admin/endpoints.h"
+#include "ztunnel/base/files.h"
 #include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
 #include "ztunnel/base/string_map.h"
@@ -15,11 +16,13 @@
 #include "ztunnel/core/net/socket.h"
 #include "ztunnel/core/telemetry/registry.h"
 #include "ztunnel/core/tls/aead.h"
+#include "ztunnel/core/xds/local_state.h"
 #include "ztunnel/core/xds/node_metadata.h"
 
 namespace mesh::cmd {
 namespace {
 
+constexpr size_t kMaxLocalState = 4 << 20;
 constexpr absl::Duration kDumpTimeout = absl::Seconds(5);
 constexpr absl::Duration kHouseInterval = absl::Minutes(5);
 
@@ -70,7 +73,7 @@ Proxy::Proxy(Settings settings, const Environment& environment)
   host_ = std::make_unique<pods::WorkerHost>(main_, std::move(refs), certificates_);
   pods_ = std::make_unique<pods::PodManager>(main_, *host_, settings_.tunnel.trust_domain);
   zds_ = std::make_unique<pods::ZdsClient>(main_, settings_.zds_socket, *pods_);
-  StartDiscovery(environment);
+  PrepareDiscovery(environment);
   StartMetrics();
 }
 
@@ -82,11 +85,26 @@ Proxy::~Proxy() {
   workers_.clear();      // their loops end; nothing is posted to the main loop any more
 }
 
-void Proxy::StartDiscovery(const Environment& environment) {
-  if (settings_.xds.address.empty()) {
-    Publish(store_.Publish());  // nothing will ever be known: everything is passed through
-    return;
+absl::Status Proxy::LoadLocalState() {
+  const std::string& path = settings_.local_xds_path;
+  std::string text = settings_.local_xds;
+  if (!path.empty()) {
+    ASSIGN_OR_RETURN(text, WithContext(ReadFile(path, kMaxLocalState), "LOCAL_XDS_PATH"));
   }
+  return WithContext(xds::LoadLocalState(text, settings_.tunnel.cluster_id, store_),
+                     path.empty() ? "LOCAL_XDS" : "LOCAL_XDS_PATH: " + path);
+}
+
+void Proxy::StartDiscovery() {
+  if (xds_ != nullptr) {
+    xds_->Start();
+  } else {
+    Publish(store_.Publish());  // nothing else will ever be known: the rest is passed through
+  }
+}
+
+void Proxy::PrepareDiscovery(const Environment& environment) {
+  if (settings_.xds.address.empty()) return;
   xds::NodeInfo info;
   info.instance_ip = settings_.instance_ip;
   info.pod_name = settings_.pod_name;
@@ -203,12 +221,13 @@ void Proxy::KeepHouse() {
 }
 
 absl::Status Proxy::Run() {
+  RETURN_IF_ERROR(LoadLocalState());
   RETURN_IF_ERROR(
       WithContext(net::CheckCongestionControl(settings_.tunnel.tunnel_congestion_control),
                   "MESH_TUNNEL_CONGESTION_CONTROL"));
   RETURN_IF_ERROR(WithContext(StartServers(), "admin ports"));
   for (size_t i = 0; i < workers_.size(); ++i) workers_[i]->Start(static_cast<int>(i));
-  if (xds_ != nullptr) xds_->Start();
+  StartDiscovery();
   zds_->Start();
   ServeOwnPod();
   KeepHouse();

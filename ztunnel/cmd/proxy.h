@@ -37,7 +37,9 @@ class Proxy {
   absl::Status Run();
 
  private:
-  void StartDiscovery(const Environment& environment);
+  void PrepareDiscovery(const Environment& environment);
+  absl::Status LoadLocalState();
+  void StartDiscovery();
   void Publish(state::MeshStateRef mesh);
   absl::Status StartServers();
   void StartMetrics();

@@ -43,9 +43,8 @@ void ReadServers(SettingsReader& in, Settings& s) {
   s.xds.token_file = s.ca.token_file = token;
   in.Duration("SECRET_TTL", s.secret_ttl);
   in.Bool("FAKE_CA", s.fake_ca);
-  for (const char* name : {"LOCAL_XDS", "LOCAL_XDS_PATH"}) {
-    if (!in.Value(name).empty()) in.Refuse(name, "state comes from the control plane alone");
-  }
+  in.Text("LOCAL_XDS", s.local_xds);
+  if (s.local_xds.empty()) in.Text("LOCAL_XDS_PATH", s.local_xds_path);
 }
 
 void ReadTls(SettingsReader& in, Settings& s) {

@@ -24,7 +24,11 @@ struct Settings {
   identity::ControlPlane ca;
   bool xds_on_demand = false;  // only addresses that traffic asks for; needs `dns` off
   absl::Duration secret_ttl = absl::Hours(24);
-  bool fake_ca = false;      // certificates are made here, and `ca` is not asked
+  bool fake_ca = false;  // certificates are made here, and `ca` is not asked
+
+  // State beside what discovery says: a text, or the file that holds it (core/xds/local_state.h).
+  std::string local_xds, local_xds_path;
+
   std::string key_exchange;  // groups of TLS; empty: OpenSSL's default
 
   std::string cluster_domain = "cluster.local";

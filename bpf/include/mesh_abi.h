@@ -37,6 +37,7 @@
 	X(TLS_FAILURE, "tls_failure", "the TLS handshake failed")                                  \
 	X(IDENTITY_MISMATCH, "identity_mismatch",                                                  \
 	  "the peer's certificate is not the expected one")                                        \
+	X(CERT_REVOKED, "cert_revoked", "a revocation list names the peer's certificate")          \
 	X(NO_CERTIFICATE, "no_certificate", "no certificate could be obtained for this workload")  \
 	X(H2_FAILURE, "h2_failure", "the tunnel's HTTP/2 connection failed")                       \
 	X(TUNNEL_REFUSED, "tunnel_refused", "the far end refused the tunnel")                      \

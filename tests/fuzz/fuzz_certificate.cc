@@ -1,9 +1,10 @@
-// PEM text of certificates and keys, from files and from the signing service.
+// PEM text of certificates, keys and revocation lists, from files and from the signing service.
 #include <cstdint>
 #include <string>
 
 #include "ztunnel/core/identity/certificate.h"
 #include "ztunnel/core/identity/pem.h"
+#include "ztunnel/core/identity/revocation.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace mesh::identity;
@@ -15,6 +16,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
   }
   (void)ParsePrivateKey(text);
+  (void)RevocationLists::Parse(text);
   (void)WorkloadCertificate::Create({"td", "ns", "sa"}, text, {text, text});
   return 0;
 }

@@ -93,6 +93,7 @@ void WriteConfig(JsonWriter& json, const Settings& s) {
   TextOrNull(json, "caAddress", s.ca.address);
   json.Member("caRootCert", s.ca.root_ca);
   json.Member("fakeCa", s.fake_ca);
+  TextOrNull(json, "crlPath", s.crl_path);
   TextOrNull(json, "keyExchange", s.key_exchange);
   TextOrNull(json, "altCaHostname", s.ca.alt_hostname);
   TextOrNull(json, "xdsAddress", s.xds.address);

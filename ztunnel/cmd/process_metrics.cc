@@ -1,5 +1,7 @@
 #include "ztunnel/cmd/process_metrics.h"
 
+#include <functional>
+
 #include "ztunnel/cmd/process.h"
 
 namespace mesh::cmd {
@@ -61,6 +63,65 @@ void WriteXdsMetrics(telemetry::MetricsWriter& writer, const xds::XdsCounters& c
   writer.Sample("", counters.demands_given_up);
   writer.Family("mesh_xds_demands_waiting", MetricType::kGauge, "Demands that wait for an answer.");
   writer.Sample("", counters.demands_waiting);
+}
+
+namespace {
+
+using PeerCell = std::atomic<uint64_t>;
+
+uint64_t Sum(const PeerCounters& peers,
+             const std::function<const PeerCell&(const identity::PeerVerifier::Counters&)>& cell) {
+  uint64_t sum = 0;
+  for (const auto* counters : peers) sum += cell(*counters);
+  return sum;
+}
+
+// By which side reports: [0] of PeerVerifier's counters is the source.
+void WriteByReporter(telemetry::MetricsWriter& writer, const PeerCounters& peers,
+                     std::array<PeerCell, 2> identity::PeerVerifier::Counters::* cells) {
+  for (const size_t client : {0, 1}) {
+    const uint64_t sum =
+        Sum(peers, [&](const auto& c) -> const PeerCell& { return (c.*cells)[client]; });
+    writer.Sample({{"reporter", client == 0 ? "source" : "destination"}}, sum);
+  }
+}
+
+}  // namespace
+
+void WritePeerMetrics(telemetry::MetricsWriter& writer, const PeerCounters& peers) {
+  using Counters = identity::PeerVerifier::Counters;
+  writer.Family("mesh_tls_peer_chains_verified", MetricType::kCounter,
+                "Certificate chains of peers that were verified.");
+  writer.Sample("", Sum(peers, [](const Counters& c) -> const PeerCell& { return c.verified; }));
+  writer.Family("mesh_tls_peer_chains_remembered", MetricType::kCounter,
+                "Handshakes whose peer's chain was verified before.");
+  writer.Sample("", Sum(peers, [](const Counters& c) -> const PeerCell& { return c.remembered; }));
+  writer.Family("mesh_tls_peer_chains_forgotten", MetricType::kCounter,
+                "Verified chains that made room for others.");
+  writer.Sample("", Sum(peers, [](const Counters& c) -> const PeerCell& { return c.forgotten; }));
+  writer.Family("mesh_tls_peer_chains", MetricType::kGauge, "Verified chains that are remembered.");
+  writer.Sample("", Sum(peers, [](const Counters& c) -> const PeerCell& { return c.entries; }));
+}
+
+void WriteRevocationMetrics(telemetry::MetricsWriter& writer, const RevocationFile::Counters& file,
+                            const PeerCounters& peers) {
+  using Counters = identity::PeerVerifier::Counters;
+  writer.Family("istio_crl_policy_rejections", MetricType::kCounter,
+                "Peers refused and connections ended because a certificate was revoked.");
+  WriteByReporter(writer, peers, &Counters::revoked);
+  writer.Family("istio_crl_untracked_connections", MetricType::kCounter,
+                "Peers accepted although an issuer of their chain has no revocation list.");
+  WriteByReporter(writer, peers, &Counters::uncovered);
+  writer.Family("mesh_crl_lists", MetricType::kGauge, "Revocation lists in force.");
+  writer.Sample("", file.lists);
+  writer.Family("mesh_crl_certificates", MetricType::kGauge, "Certificates that they name.");
+  writer.Sample("", file.revoked);
+  writer.Family("mesh_crl_failures", MetricType::kCounter,
+                "Changed files of revocation lists that could not be read.");
+  writer.Sample("", file.failures);
+  writer.Family("mesh_crl_loaded_timestamp_seconds", MetricType::kGauge,
+                "When the lists in force were read.");
+  writer.Sample("", static_cast<uint64_t>(file.loaded_unix));
 }
 
 void WriteCertificateMetrics(telemetry::MetricsWriter& writer,

@@ -70,6 +70,7 @@ Proxy::Proxy(Settings settings, const Environment& environment)
     workers_.back()->tunnel().SetHostResolver(hosts_);
     refs.push_back(workers_.back()->ref());
   }
+  if (!settings_.crl_path.empty()) revocation_.emplace(settings_.crl_path);
   host_ = std::make_unique<pods::WorkerHost>(main_, std::move(refs), certificates_);
   pods_ = std::make_unique<pods::PodManager>(main_, *host_, settings_.tunnel.trust_domain);
   zds_ = std::make_unique<pods::ZdsClient>(main_, settings_.zds_socket, *pods_);
@@ -180,6 +181,10 @@ void Proxy::StartMetrics() {
     WriteHostMetrics(writer, hosts_.counters());
     WriteCertificateMetrics(writer, certificates_.Dump());
     if (xds_ != nullptr) WriteXdsMetrics(writer, xds_->counters());
+    std::vector<const identity::PeerVerifier::Counters*> peers;
+    for (const auto& worker : workers_) peers.push_back(&worker->tunnel().peer_counters());
+    WritePeerMetrics(writer, peers);
+    if (revocation_) WriteRevocationMetrics(writer, revocation_->counters(), peers);
   }));
   readiness_.Add("state manager", [this] { return xds_ == nullptr || xds_->ready(); });
   readiness_.Add("workload proxy manager", [this] { return pods_->Ready(); });
@@ -220,7 +225,27 @@ void Proxy::KeepHouse() {
   });
 }
 
+absl::Status Proxy::StartRevocation() {
+  if (!revocation_) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const identity::RevocationListsRef lists, revocation_->Load());
+  Revoke(lists);
+  WatchRevocation();
+  return absl::OkStatus();
+}
+
+void Proxy::Revoke(const identity::RevocationListsRef& lists) {
+  for (const auto& worker : workers_) worker->SetRevocations(lists);
+}
+
+void Proxy::WatchRevocation() {
+  main_.After(RevocationFile::kInterval, [this] {
+    if (const identity::RevocationListsRef lists = revocation_->Changed()) Revoke(lists);
+    WatchRevocation();
+  });
+}
+
 absl::Status Proxy::Run() {
+  RETURN_IF_ERROR(WithContext(StartRevocation(), "CRL_PATH"));
   RETURN_IF_ERROR(LoadLocalState());
   RETURN_IF_ERROR(
       WithContext(net::CheckCongestionControl(settings_.tunnel.tunnel_congestion_control),

@@ -16,6 +16,7 @@
 #include "ztunnel/admin/readiness.h"
 #include "ztunnel/base/async/event_loop.h"
 #include "ztunnel/cmd/process.h"
+#include "ztunnel/cmd/revocation_file.h"
 #include "ztunnel/cmd/settings.h"
 #include "ztunnel/cmd/worker_thread.h"
 #include "ztunnel/core/identity/certificate_manager.h"
@@ -46,6 +47,9 @@ class Proxy {
   // HBONE to the metrics port, for scrapers that are in the mesh, with this pod's own identity.
   void ServeOwnPod();
   void KeepHouse();  // every few minutes
+  absl::Status StartRevocation();
+  void Revoke(const identity::RevocationListsRef& lists);
+  void WatchRevocation();
 
   void BeginDrain(std::string_view why);
   void OnWorkerDrained();
@@ -59,6 +63,7 @@ class Proxy {
   TerminationSignals signals_;  // before any thread
   std::unique_ptr<identity::CertificateAuthority> authority_;
   identity::CertificateManager certificates_;
+  std::optional<RevocationFile> revocation_;
   net::HostResolver hosts_{{}};
   dns::Metrics dns_metrics_;
   std::vector<std::unique_ptr<WorkerThread>> workers_;

@@ -48,9 +48,7 @@ void ReadServers(SettingsReader& in, Settings& s) {
 }
 
 void ReadTls(SettingsReader& in, Settings& s) {
-  if (!in.Value("CRL_PATH").empty()) {
-    in.Refuse("CRL_PATH", "revocation lists are not checked");
-  }
+  in.Text("CRL_PATH", s.crl_path);
   const std::string_view policy = in.Value("COMPLIANCE_POLICY");
   if (policy == "pqc") {
     s.key_exchange = identity::kPostQuantum;

@@ -29,6 +29,7 @@ struct Settings {
   // State beside what discovery says: a text, or the file that holds it (core/xds/local_state.h).
   std::string local_xds, local_xds_path;
 
+  std::string crl_path;      // empty: nothing is ever revoked
   std::string key_exchange;  // groups of TLS; empty: OpenSSL's default
 
   std::string cluster_domain = "cluster.local";

@@ -222,8 +222,7 @@ std::vector<Row> DataPathRows() {
        "TLS12_ENABLED=\"true\" is not supported: tunnels are TLS 1.3 and nothing older, which "
        "every "
        "peer speaks"},
-      {"CRL_PATH", "/crl", nullptr,
-       "CRL_PATH=\"/crl\" is not supported: revocation lists are not checked"},
+      {"CRL_PATH", "/crl", HONOURED(s.crl_path == "/crl")},
       {"COMPLIANCE_POLICY", "", HONOURED(s.key_exchange.empty())},
       {"COMPLIANCE_POLICY", "fips-140-3", nullptr,
        "COMPLIANCE_POLICY=\"fips-140-3\" is not supported: this build's cryptography is no "

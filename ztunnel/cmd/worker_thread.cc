@@ -43,6 +43,11 @@ void WorkerThread::SetState(state::MeshStateRef mesh) {
   });
 }
 
+void WorkerThread::SetRevocations(identity::RevocationListsRef lists) {
+  loop_.Post(
+      [this, lists = std::move(lists)]() mutable { tunnel_.SetRevocations(std::move(lists)); });
+}
+
 void WorkerThread::Drain(absl::Duration deadline, std::function<void()> done) {
   loop_.Post([this, deadline, done = std::move(done)] {
     // Name service has no connections worth waiting for; a successor takes its place.

@@ -29,6 +29,7 @@ class WorkerThread {
 
   void SetDemand(tunnel::Demand demand) { tunnel_.SetDemand(std::move(demand)); }  // before Start
   void SetState(state::MeshStateRef mesh);
+  void SetRevocations(identity::RevocationListsRef lists);
   // Listeners close now, connections may end by themselves; `done` runs on this worker's loop.
   void Drain(absl::Duration deadline, std::function<void()> done);
   base::EventLoop& loop() { return loop_; }

@@ -62,10 +62,11 @@ class AnswersTest : public TunnelTest {
     std::atomic<bool> done = false;
     base::TaskSet tasks;
     net::SharedBuffers buffers;
+    identity::PeerVerifier verifier;
     std::unique_ptr<hbone::Pool> pool;
     OnLoop([&] {
-      pool = std::make_unique<hbone::Pool>(loop_, buffers, *manager_, client_pod_->netns.get(),
-                                           hbone::Pool::Options{});
+      pool = std::make_unique<hbone::Pool>(loop_, buffers, *manager_, verifier,
+                                           client_pod_->netns.get(), hbone::Pool::Options{});
       const hbone::PoolKey key{client_pod_->Identity(),
                                {server_pod_->Identity()},
                                {*IpAddress::Parse(kServerIp), 15008},

@@ -215,6 +215,7 @@ base::Task<void> ServeStream(WorkerCore& core, PodRuntime& pod, TunnelRequest re
   LiveConnection live(core, pod, telemetry::Direction::kInbound);
   live.info.src = request.peer;
   live.info.hbone = true;
+  live.peer = request.chain;
   live.info.authority = h2::Find(request.headers, ":authority");
 
   Refusal refusal;

@@ -161,6 +161,7 @@ base::Task<absl::Status> Answered(WorkerCore& core, TunnelRelay& relay) {
 // A pooled tunnel's stream, answered with 200.
 base::Task<absl::StatusOr<std::unique_ptr<TunnelRelay>>> OpenStream(WorkerCore& core,
                                                                     PodRuntime& pod,
+                                                                    LiveConnection& live,
                                                                     const Outbound& out) {
   const hbone::PoolKey key{pod.pod->Identity(), out.route.accepted, out.route.next_hop,
                            std::nullopt};
@@ -170,6 +171,7 @@ base::Task<absl::StatusOr<std::unique_ptr<TunnelRelay>>> OpenStream(WorkerCore& 
     absl::StatusOr<hbone::OpenedStream> opened = co_await pod.pool.Open(key, headers, *relay);
     if (!opened.ok()) co_return opened.status();
     relay->Bind(*opened->connection, opened->id);
+    live.peer = opened->connection->peer_chain();
     absl::Status status = co_await Answered(core, *relay);
     if (status.ok()) co_return std::move(relay);
     const bool ended = relay->Answered().is_set() && relay->status_code().empty();
@@ -180,7 +182,7 @@ base::Task<absl::StatusOr<std::unique_ptr<TunnelRelay>>> OpenStream(WorkerCore& 
 
 base::Task<absl::Status> Tunnelled(WorkerCore& core, PodRuntime& pod, LiveConnection& live,
                                    net::Socket& client, const Outbound& out) {
-  absl::StatusOr<std::unique_ptr<TunnelRelay>> relay = co_await OpenStream(core, pod, out);
+  absl::StatusOr<std::unique_ptr<TunnelRelay>> relay = co_await OpenStream(core, pod, live, out);
   if (!relay.ok()) co_return relay.status();
   (*relay)->Start(std::move(client), Counters{live.record, nullptr});
   co_return co_await live.Run(**relay);
@@ -190,13 +192,13 @@ base::Task<absl::Status> Tunnelled(WorkerCore& core, PodRuntime& pod, LiveConnec
 base::Task<absl::Status> DoublyTunnelled(WorkerCore& core, PodRuntime& pod, LiveConnection& live,
                                          net::Socket& client, const Outbound& out) {
   constexpr absl::Duration kFinish = absl::Seconds(5);
-  absl::StatusOr<std::unique_ptr<TunnelRelay>> outer = co_await OpenStream(core, pod, out);
+  absl::StatusOr<std::unique_ptr<TunnelRelay>> outer = co_await OpenStream(core, pod, live, out);
   if (!outer.ok()) co_return WithContext(outer.status(), "gateway");
   absl::StatusOr<identity::CertificateRef> certificate = co_await hbone::GetCertificate(
       core.loop, core.certificates, pod.pod->Identity(), core.config.connect_timeout);
   if (!certificate.ok()) co_return WithReason(certificate.status(), MESH_REASON_NO_CERTIFICATE);
   absl::StatusOr<std::unique_ptr<tls::Session>> tls =
-      tls::Session::Client(*std::move(certificate), out.route.inner_accepted);
+      tls::Session::Client(*std::move(certificate), out.route.inner_accepted, core.verifier);
   if (!tls.ok()) co_return WithReason(tls.status(), MESH_REASON_TLS_FAILURE);
   absl::StatusOr<std::unique_ptr<InnerTunnel>> inner =
       InnerTunnel::Start(core, *std::move(outer), *std::move(tls));
@@ -210,6 +212,7 @@ base::Task<absl::Status> DoublyTunnelled(WorkerCore& core, PodRuntime& pod, Live
   const absl::StatusOr<int32_t> stream = (*inner)->connection().Request(headers, relay);
   if (!stream.ok()) co_return WithReason(stream.status(), MESH_REASON_H2_FAILURE);
   relay.Bind((*inner)->connection(), *stream);
+  live.peer = (*inner)->connection().peer_chain();
   status = co_await Answered(core, relay);
   if (!status.ok()) co_return status;
   relay.Start(std::move(client), Counters{live.record, nullptr});

@@ -27,7 +27,7 @@ hbone::Pool::Options PoolOptions(const WorkerCore& core) {
 PodRuntime::PodRuntime(WorkerCore& c, PodRef p)
     : core(c),
       pod(std::move(p)),
-      pool(c.loop, c.buffers, c.certificates, pod->netns.get(), PoolOptions(c)) {}
+      pool(c.loop, c.buffers, c.certificates, c.verifier, pod->netns.get(), PoolOptions(c)) {}
 
 PodRuntime::~PodRuntime() {
   tasks_.CancelAll();
@@ -95,6 +95,28 @@ void PodRuntime::Drain() {
 bool PodRuntime::Idle() const {
   // Tunnels without streams do not count: their peers were told, and may never close.
   return tasks_.empty() && live.empty();
+}
+
+void PodRuntime::CloseRevoked() {
+  const auto why = [this](const identity::PeerRef& peer) {
+    const std::string serial = peer == nullptr ? "" : core.verifier.RevokedOf(*peer);
+    if (serial.empty()) return absl::OkStatus();
+    return telemetry::WithReason(Unauthenticated("the peer's certificate {} was revoked", serial),
+                                 MESH_REASON_CERT_REVOKED);
+  };
+  // Connections first: they end for this reason, and not because their tunnel did.
+  for (LiveConnection* connection : live) {
+    if (absl::Status status = why(connection->peer); !status.ok()) {
+      core.verifier.CountRevoked(connection->info.direction == telemetry::Direction::kInbound);
+      connection->Abort(std::move(status));
+    }
+  }
+  for (auto& tunnel : tunnels_) {
+    if (absl::Status status = why(tunnel->connection().peer_chain()); !status.ok()) {
+      tunnel->connection().Close(std::move(status));
+    }
+  }
+  pool.CloseIf([&](const hbone::Connection& tunnel) { return why(tunnel.peer_chain()); });
 }
 
 void PodRuntime::AddTunnel(net::Socket socket, std::unique_ptr<tls::Session> tls) {

@@ -35,6 +35,9 @@ class PodRuntime final : public base::Deferred {
   // Nothing is left of what Drain left.
   bool Idle() const;
 
+  // Ends tunnels and connections whose peer's certificate the present lists take back.
+  void CloseRevoked();
+
   void AddTunnel(net::Socket socket, std::unique_ptr<tls::Session> tls);
   void TunnelOpened(ServerTunnel& tunnel);
   void TunnelClosed(ServerTunnel& tunnel);

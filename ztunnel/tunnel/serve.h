@@ -18,6 +18,7 @@ struct TunnelRequest {
   SocketAddress peer;  // of the tunnel's TCP connection
   SocketAddress local;
   identity::Identity identity;  // proved by TLS
+  identity::PeerRef chain;      // with this
 };
 base::Task<void> ServeStream(WorkerCore& core, PodRuntime& pod, TunnelRequest request,
                              std::unique_ptr<TunnelRelay> relay);

@@ -35,7 +35,8 @@ h2::StreamHandler* ServerTunnel::OnRequest(hbone::Connection& connection, int32_
   auto relay = std::make_unique<TunnelRelay>(core_.loop, TunnelRelay::AppIs::kServer);
   relay->Bind(connection, stream);
   TunnelRelay* handler = relay.get();
-  TunnelRequest request{std::move(headers), peer_, local_, *connection.peer()};
+  TunnelRequest request{std::move(headers), peer_, local_, *connection.peer(),
+                        connection.peer_chain()};
   pod_.Spawn(ServeStream(core_, pod_, std::move(request), std::move(relay)));
   return handler;
 }
@@ -60,7 +61,7 @@ base::Task<void> ServeTunnel(WorkerCore& core, PodRuntime& pod, net::Socket clie
   absl::Status status = certificate.status();
   mesh_reason reason = MESH_REASON_NO_CERTIFICATE;
   if (status.ok()) {
-    tls = tls::Session::Server(*std::move(certificate));
+    tls = tls::Session::Server(*std::move(certificate), core.verifier);
     status = tls.status();
     reason = MESH_REASON_TLS_FAILURE;
   }

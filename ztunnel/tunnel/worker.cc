@@ -129,6 +129,15 @@ void Worker::SetDemand(Demand demand) { impl_->core.demand = std::move(demand); 
 
 void Worker::SetHostResolver(net::HostResolver& hosts) { impl_->core.hosts = &hosts; }
 
+void Worker::SetRevocations(identity::RevocationListsRef lists) {
+  impl_->core.verifier.SetRevocations(std::move(lists));
+  impl_->ForEachPod([](PodRuntime& pod) { pod.CloseRevoked(); });
+}
+
+const identity::PeerVerifier::Counters& Worker::peer_counters() const {
+  return impl_->core.verifier.counters();
+}
+
 void Worker::RecheckPolicies() { impl_->Recheck(); }
 
 absl::Status Worker::AddPod(PodRef pod) {

@@ -19,6 +19,7 @@
 
 #include "ztunnel/base/async/event_loop.h"
 #include "ztunnel/core/identity/certificate_manager.h"
+#include "ztunnel/core/identity/peer_verifier.h"
 #include "ztunnel/core/net/host_resolver.h"
 #include "ztunnel/core/state/mesh_state.h"
 #include "ztunnel/core/telemetry/telemetry.h"
@@ -44,6 +45,9 @@ class Worker {
   // Before the first pod; outlives the worker. Without it endpoints that are known by hostname only
   // are refused.
   void SetHostResolver(net::HostResolver& hosts);
+  // New peers are checked against `lists`; live tunnels and their connections too, and end with
+  // reason cert_revoked. Null: nothing is revoked.
+  void SetRevocations(identity::RevocationListsRef lists);
   // The check that SetState makes, again.
   void RecheckPolicies();
 
@@ -65,8 +69,10 @@ class Worker {
   void Drain(absl::Duration deadline, std::function<void()> done);
 
   std::vector<ActiveConnection> ActiveConnections() const;
-  size_t pods() const;         // enrolled, without those that drain
-  size_t connections() const;  // live, all pods
+  // Any thread.
+  const identity::PeerVerifier::Counters& peer_counters() const;
+  size_t pods() const;          // enrolled, without those that drain
+  size_t connections() const;   // live, all pods
 
  private:
   class Impl;

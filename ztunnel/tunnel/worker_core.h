@@ -13,6 +13,7 @@
 #include "ztunnel/core/authz/policy.h"
 #include "ztunnel/core/hbone/connection.h"
 #include "ztunnel/core/identity/certificate_manager.h"
+#include "ztunnel/core/identity/peer_verifier.h"
 #include "ztunnel/core/net/buffer.h"
 #include "ztunnel/core/net/connect.h"
 #include "ztunnel/core/net/host_resolver.h"
@@ -39,6 +40,7 @@ struct WorkerCore {
   Demand demand;                       // null: the state is complete
   net::HostResolver* hosts = nullptr;  // null: endpoints known by hostname only are refused
   net::SharedBuffers buffers;
+  identity::PeerVerifier verifier;
   absl::BitGen random;
   StringMap<std::unique_ptr<PodRuntime>> pods;      // by uid
   std::list<std::unique_ptr<PodRuntime>> draining;  // removed, with connections left
@@ -75,6 +77,7 @@ class LiveConnection {
   };
   std::optional<Subject> subject;
   std::string destination_uid;  // same node: the other pod
+  identity::PeerRef peer;       // who is at the other end of its tunnel; null: it has none yet
   telemetry::ConnectionRecord* record = nullptr;
 
   // Runs the relay to its end; ended at once when Abort came before.

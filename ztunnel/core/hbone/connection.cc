@@ -13,6 +13,18 @@ constexpr size_t kTurn = net::SharedBuffers::kBytes;
 constexpr int kReadsPerTurn = 2;
 constexpr absl::Duration kGoAwayGrace = absl::Seconds(1);  // for the notice to arrive
 
+mesh_reason ReasonOf(tls::Session::Refusal refusal) {
+  switch (refusal) {
+    case tls::Session::Refusal::kIdentity:
+      return MESH_REASON_IDENTITY_MISMATCH;
+    case tls::Session::Refusal::kRevoked:
+      return MESH_REASON_CERT_REVOKED;
+    case tls::Session::Refusal::kOther:
+      break;
+  }
+  return MESH_REASON_TLS_FAILURE;
+}
+
 absl::Status Reason(absl::Status status, mesh_reason reason) {
   return telemetry::WithReason(std::move(status), reason);
 }
@@ -103,8 +115,7 @@ absl::Status Connection::Take(std::span<const std::byte> wire) {
   absl::Status status = tls_->Open(wire, plain, unsent_);
   if (!unsent_.empty()) loop_.RequestFlush(*this);
   if (!status.ok()) {
-    return Reason(std::move(status), tls_->IdentityMismatch() ? MESH_REASON_IDENTITY_MISMATCH
-                                                              : MESH_REASON_TLS_FAILURE);
+    return Reason(std::move(status), ReasonOf(tls_->refusal()));
   }
   if (!tls_->established()) return absl::OkStatus();
   if (h2_ == nullptr) {

@@ -61,6 +61,7 @@ class Connection final : public base::EventHandler,
   bool TakesRequests() const { return open() && !going_away_ && h2_->TakesRequests(); }
   size_t streams() const { return h2_ ? h2_->streams() : 0; }
   const std::optional<identity::Identity>& peer() const { return tls_->peer(); }
+  const identity::PeerRef& peer_chain() const { return tls_->peer_chain(); }
   const net::Socket& socket() const { return socket_; }
   // How long there has been no stream; zero when there is one.
   absl::Duration IdleFor() const;

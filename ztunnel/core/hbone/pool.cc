@@ -61,10 +61,12 @@ absl::Status ConnectFailure(int error, const SocketAddress& address, bool tunnel
 }
 
 Pool::Pool(base::EventLoop& loop, net::SharedBuffers& buffers,
-           identity::CertificateManager& certificates, const Netns* netns, Options options)
+           identity::CertificateManager& certificates, identity::PeerVerifier& verifier,
+           const Netns* netns, Options options)
     : loop_(loop),
       buffers_(buffers),
       certificates_(certificates),
+      verifier_(verifier),
       netns_(netns),
       options_(std::move(options)) {}
 
@@ -136,7 +138,7 @@ base::Task<absl::Status> Pool::ConnectNow(const PoolKey& key) {
   net::ConnectResult connected = co_await net::Connect(loop_, std::move(target));
   if (connected.error != 0) co_return ConnectFailure(connected.error, key.address, true);
   absl::StatusOr<std::unique_ptr<tls::Session>> tls =
-      tls::Session::Client(*std::move(certificate), key.accepted);
+      tls::Session::Client(*std::move(certificate), key.accepted, verifier_);
   if (!tls.ok()) co_return telemetry::WithReason(tls.status(), MESH_REASON_TLS_FAILURE);
   Entry& entry = EntryOf(key);
   entry.connections.push_back(
@@ -187,6 +189,16 @@ void Pool::MaybeForget(const PoolKey& key) {
 }
 
 void Pool::RunDeferred() { dead_.clear(); }
+
+void Pool::CloseIf(const std::function<absl::Status(const Connection&)>& why) {
+  for (auto& [key, entry] : entries_) {
+    for (auto& pooled : entry->connections) {
+      if (absl::Status status = why(pooled->connection); !status.ok()) {
+        pooled->connection.Close(std::move(status));
+      }
+    }
+  }
+}
 
 void Pool::Retire() {
   retiring_ = true;

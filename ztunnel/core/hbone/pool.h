@@ -10,6 +10,7 @@
 #include <absl/container/flat_hash_map.h>
 #include <absl/status/statusor.h>
 
+#include <functional>
 #include <list>
 #include <memory>
 #include <optional>
@@ -55,7 +56,8 @@ class Pool final : public base::Deferred {
   };
   // `netns` (may be null: where the thread is) outlives the pool.
   Pool(base::EventLoop& loop, net::SharedBuffers& buffers,
-       identity::CertificateManager& certificates, const Netns* netns, Options options);
+       identity::CertificateManager& certificates, identity::PeerVerifier& verifier,
+       const Netns* netns, Options options);
   ~Pool() override;
 
   // Sends a request on a connection for `key`, opening one if need be. Errors carry a reason.
@@ -65,6 +67,8 @@ class Pool final : public base::Deferred {
 
   // Closes connections without streams; those with streams close when they are done.
   void Retire();
+  // Closes those whose peer `why` has something against, with what it says.
+  void CloseIf(const std::function<absl::Status(const Connection&)>& why);
   size_t connections() const { return connections_; }
   size_t keys() const { return entries_.size(); }  // with a connection, an attempt or a waiter
 
@@ -90,6 +94,7 @@ class Pool final : public base::Deferred {
   base::EventLoop& loop_;
   net::SharedBuffers& buffers_;
   identity::CertificateManager& certificates_;
+  identity::PeerVerifier& verifier_;
   const Netns* netns_;
   const Options options_;
   absl::flat_hash_map<PoolKey, std::unique_ptr<Entry>> entries_;

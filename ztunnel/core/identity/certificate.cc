@@ -1,8 +1,10 @@
 #include "ztunnel/core/identity/certificate.h"
 
 #include <cstring>
+#include <set>
 
 #include "ztunnel/base/status.h"
+#include "ztunnel/core/identity/peer_verifier.h"
 #include "ztunnel/core/identity/pem.h"
 #include "ztunnel/core/identity/traffic_secrets.h"
 
@@ -50,6 +52,7 @@ absl::StatusOr<ContextPtr> MakeContext(const SSL_METHOD* method, const Parsed& p
   SSL_CTX_set_num_tickets(ctx, 0);
   SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN);
   EnableTrafficSecrets(ctx);
+  PeerQuestion::Enable(ctx);
   SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   X509_STORE* store = SSL_CTX_get_cert_store(ctx);
   // The signing service names its anchors; one that is itself signed by another is still an anchor.
@@ -89,6 +92,18 @@ absl::StatusOr<Parsed> ParseAll(const std::string& key_pem,
   return out;
 }
 
+// A digest of the set, in whatever order it came.
+std::string IdOf(const std::vector<CertificateInfo>& roots) {
+  std::set<std::string_view> set;
+  for (const CertificateInfo& root : roots) set.insert(root.pem);
+  std::string all;
+  for (const std::string_view pem : set) all += pem;
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned int size = 0;
+  EVP_Digest(all.data(), all.size(), digest, &size, EVP_sha256(), nullptr);
+  return std::string(reinterpret_cast<const char*>(digest), size);
+}
+
 absl::Status CheckIdentity(const X509& leaf, const Identity& identity) {
   const std::vector<std::string> names = UriNames(leaf);
   const std::string want = identity.ToString();
@@ -115,6 +130,7 @@ absl::StatusOr<std::shared_ptr<const WorkloadCertificate>> WorkloadCertificate::
   for (const X509Ptr& c : parsed->roots) {
     ASSIGN_OR_RETURN(made->roots_.emplace_back(), Describe(*c));
   }
+  made->roots_id_ = IdOf(made->roots_);
   auto server = MakeContext(TLS_server_method(), *parsed, key_exchange);
   if (!server.ok()) return WithContext(server.status(), what);
   SSL_CTX_set_alpn_select_cb(server->get(), SelectAlpn, nullptr);

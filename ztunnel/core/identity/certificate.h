@@ -36,10 +36,11 @@ class WorkloadCertificate {
   absl::Time not_after() const { return chain_.front().not_after; }
   const std::vector<CertificateInfo>& chain() const { return chain_; }
   const std::vector<CertificateInfo>& roots() const { return roots_; }
+  // The same for the same set of roots: it changes when they are rotated.
+  const std::string& roots_id() const { return roots_id_; }
 
   // TLS 1.3 contexts made at creation: mutual, ALPN h2, no tickets, peers verified against roots().
-  // SSL_new on them is thread-safe. What the peer's SPIFFE id must be is the caller's to check
-  // (core/tls).
+  // SSL_new on them is thread-safe. What else a peer must be is a PeerQuestion's to say.
   SSL_CTX* server_context() const { return server_; }
   SSL_CTX* client_context() const { return client_; }
 
@@ -48,6 +49,7 @@ class WorkloadCertificate {
   Identity identity_;
   std::vector<CertificateInfo> chain_;
   std::vector<CertificateInfo> roots_;
+  std::string roots_id_;
   SSL_CTX* server_ = nullptr;
   SSL_CTX* client_ = nullptr;
 };

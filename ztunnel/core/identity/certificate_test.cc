@@ -6,6 +6,7 @@
 #include <openssl/x509v3.h>
 
 #include "ztunnel/core/identity/csr.h"
+#include "ztunnel/core/identity/key_exchange.h"
 #include "ztunnel/core/identity/local_authority.h"
 
 namespace mesh::identity {
@@ -59,6 +60,35 @@ TEST(Certificate, TwoOfOneMeshShakeHands) {
   EXPECT_EQ(std::string_view(reinterpret_cast<const char*>(alpn), size), "h2");
   EXPECT_EQ(UriNames(*SSL_get0_peer_certificate(server.get())),
             std::vector<std::string>{kReviews.ToString()});
+}
+
+TEST(Certificate, TheKeyExchangeIsTheOneAskedFor) {
+  LocalAuthority ca;
+  const auto made = MakeKeyAndRequest(kReviews);
+  const auto chain = ca.Sign(kReviews, made->csr_pem, absl::Hours(1));
+  const auto picky = WorkloadCertificate::Create(kReviews, made->key_pem, *chain, "P-384");
+  ASSERT_TRUE(picky.ok()) << picky.status();
+  const auto usual = ca.Issue(kRatings);
+  const SslPtr client(SSL_new((*usual)->client_context()));
+  const SslPtr server(SSL_new((*picky)->server_context()));
+  ASSERT_TRUE(Handshake(client.get(), server.get()));
+  EXPECT_EQ(SSL_get_negotiated_group(client.get()), NID_secp384r1);
+
+  EXPECT_FALSE(WorkloadCertificate::Create(kReviews, made->key_pem, *chain, "nonsense").ok());
+  EXPECT_TRUE(CheckKeyExchange("P-384").ok());
+  EXPECT_NE(CheckKeyExchange("nonsense").ToString().find("does not know nonsense"),
+            std::string::npos);
+}
+
+TEST(Certificate, RootsAreTheSameSetInWhateverOrder) {
+  LocalAuthority ca, other;
+  const auto made = MakeKeyAndRequest(kReviews);
+  const std::string leaf = ca.Sign(kReviews, made->csr_pem, absl::Hours(1))->front();
+  const auto id = [&](const std::string& roots) {
+    return (*WorkloadCertificate::Create(kReviews, made->key_pem, {leaf, roots}))->roots_id();
+  };
+  EXPECT_EQ(id(ca.root_pem() + other.root_pem()), id(other.root_pem() + ca.root_pem()));
+  EXPECT_NE(id(ca.root_pem()), id(ca.root_pem() + other.root_pem()));
 }
 
 TEST(Certificate, StrangersDoNotShakeHands) {

@@ -80,10 +80,18 @@ absl::StatusOr<EvpKeyPtr> ParsePrivateKey(std::string_view pem) {
   return key;
 }
 
+absl::StatusOr<Validity> ValidityOf(const X509& certificate) {
+  Validity validity;
+  ASSIGN_OR_RETURN(validity.not_before, ToTime(X509_get0_notBefore(&certificate), "notBefore"));
+  ASSIGN_OR_RETURN(validity.not_after, ToTime(X509_get0_notAfter(&certificate), "notAfter"));
+  return validity;
+}
+
 absl::StatusOr<CertificateInfo> Describe(const X509& certificate) {
   CertificateInfo info;
-  ASSIGN_OR_RETURN(info.not_before, ToTime(X509_get0_notBefore(&certificate), "notBefore"));
-  ASSIGN_OR_RETURN(info.not_after, ToTime(X509_get0_notAfter(&certificate), "notAfter"));
+  ASSIGN_OR_RETURN(const Validity validity, ValidityOf(certificate));
+  info.not_before = validity.not_before;
+  info.not_after = validity.not_after;
   info.serial_decimal = DecimalSerial(certificate);
   const BioPtr bio(BIO_new(BIO_s_mem()));
   if (PEM_write_bio_X509(bio.get(), &certificate) != 1) return OpensslError("certificate as PEM");

@@ -36,6 +36,11 @@ absl::StatusOr<std::vector<X509Ptr>> ParseCertificates(std::string_view pem);
 // An unencrypted private key.
 absl::StatusOr<EvpKeyPtr> ParsePrivateKey(std::string_view pem);
 
+struct Validity {
+  absl::Time not_before;
+  absl::Time not_after;
+};
+absl::StatusOr<Validity> ValidityOf(const X509& certificate);
 absl::StatusOr<CertificateInfo> Describe(const X509& certificate);
 // The URI names of the subject alternative name extension.
 std::vector<std::string> UriNames(const X509& certificate);

@@ -68,6 +68,8 @@ ResponseFlag FlagOf(mesh_reason reason) {
       return ResponseFlag::kNetworkPolicy;
     case MESH_REASON_NO_CERTIFICATE:
       return ResponseFlag::kIdentityError;
+    case MESH_REASON_CERT_REVOKED:
+      return ResponseFlag::kCertRevoked;
     default:
       return ResponseFlag::kConnect;
   }
@@ -89,6 +91,8 @@ const char* FlagLabel(ResponseFlag flag) {
       return "NETWORK_POLICY";
     case ResponseFlag::kIdentityError:
       return "IDENTITY_ERROR";
+    case ResponseFlag::kCertRevoked:
+      return "CERT_REVOKED";
   }
   return "CONNECT";
 }

@@ -14,8 +14,9 @@ enum class ResponseFlag {
   kH2HandshakeFailure,
   kNetworkPolicy,
   kIdentityError,
+  kCertRevoked,
 };
-inline constexpr int kResponseFlags = 7;
+inline constexpr int kResponseFlags = 8;
 
 ResponseFlag FlagOf(mesh_reason reason);
 const char* FlagLabel(ResponseFlag flag);  // "-", "DENY", ...

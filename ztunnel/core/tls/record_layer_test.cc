@@ -38,7 +38,7 @@ class AgainstOpenssl : public testing::TestWithParam<const char*> {
     out_ = BIO_new(BIO_s_mem());
     SSL_set_bio(ssl_, in_, out_);
     SSL_set_accept_state(ssl_);
-    us_ = *Session::Client(*ca_.Issue(kUs), {kThem});
+    us_ = *Session::Client(*ca_.Issue(kUs), {kThem}, verifier_);
     net::Buffer wire;
     ASSERT_TRUE(us_->Start(wire).ok());
     for (int i = 0; i < 4; ++i) {
@@ -75,6 +75,7 @@ class AgainstOpenssl : public testing::TestWithParam<const char*> {
     return got;
   }
 
+  identity::PeerVerifier verifier_;
   identity::LocalAuthority ca_;
   SSL* ssl_ = nullptr;
   BIO* in_ = nullptr;

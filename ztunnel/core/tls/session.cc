@@ -1,11 +1,10 @@
 #include "ztunnel/core/tls/session.h"
 
 #include <openssl/err.h>
-#include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
-#include <string_view>
 #include <utility>
 
 #include "ztunnel/base/log.h"
@@ -58,32 +57,6 @@ struct WireBio {
   }
 };
 
-namespace {
-
-int SessionIndex() {
-  static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
-  return index;
-}
-
-}  // namespace
-
-std::vector<identity::Identity> SpiffeIds(X509* certificate) {
-  std::vector<identity::Identity> ids;
-  auto* names = static_cast<GENERAL_NAMES*>(
-      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr));
-  if (names == nullptr) return ids;
-  for (int i = 0; i < sk_GENERAL_NAME_num(names); ++i) {
-    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names, i);
-    if (name->type != GEN_URI) continue;
-    const ASN1_IA5STRING* uri = name->d.uniformResourceIdentifier;
-    const std::string_view text(reinterpret_cast<const char*>(ASN1_STRING_get0_data(uri)),
-                                static_cast<size_t>(ASN1_STRING_length(uri)));
-    if (auto id = identity::Identity::Parse(text); id.ok()) ids.push_back(*std::move(id));
-  }
-  GENERAL_NAMES_free(names);
-  return ids;
-}
-
 Session::Session(identity::CertificateRef certificate, std::vector<identity::Identity> expected,
                  bool server)
     : certificate_(std::move(certificate)), expected_(std::move(expected)), server_(server) {}
@@ -91,20 +64,22 @@ Session::Session(identity::CertificateRef certificate, std::vector<identity::Ide
 Session::~Session() { SSL_free(ssl_); }
 
 absl::StatusOr<std::unique_ptr<Session>> Session::Client(identity::CertificateRef certificate,
-                                                         std::vector<identity::Identity> expected) {
+                                                         std::vector<identity::Identity> expected,
+                                                         identity::PeerVerifier& verifier) {
   if (expected.empty()) return FailedPrecondition("a TLS client must expect an identity");
   std::unique_ptr<Session> session(new Session(std::move(certificate), std::move(expected), false));
-  RETURN_IF_ERROR(session->Init());
+  RETURN_IF_ERROR(session->Init(verifier));
   return session;
 }
 
-absl::StatusOr<std::unique_ptr<Session>> Session::Server(identity::CertificateRef certificate) {
+absl::StatusOr<std::unique_ptr<Session>> Session::Server(identity::CertificateRef certificate,
+                                                         identity::PeerVerifier& verifier) {
   std::unique_ptr<Session> session(new Session(std::move(certificate), {}, true));
-  RETURN_IF_ERROR(session->Init());
+  RETURN_IF_ERROR(session->Init(verifier));
   return session;
 }
 
-absl::Status Session::Init() {
+absl::Status Session::Init(identity::PeerVerifier& verifier) {
   ERR_clear_error();
   ssl_ = SSL_new(server_ ? certificate_->server_context() : certificate_->client_context());
   if (ssl_ == nullptr) return Failure("SSL_new");
@@ -112,9 +87,11 @@ absl::Status Session::Init() {
   if (bio == nullptr) return Failure("BIO_new");
   BIO_set_data(bio, this);
   SSL_set_bio(ssl_, bio, bio);
-  SSL_set_ex_data(ssl_, SessionIndex(), this);
   secrets_.Collect(ssl_);
-  SSL_set_verify(ssl_, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, &Session::Verify);
+  question_ = std::make_unique<identity::PeerQuestion>(
+      verifier, certificate_->roots_id(), server_,
+      [this](const identity::Peer& peer) { return Accept(peer); });
+  question_->Attach(ssl_);
   if (server_) {
     SSL_set_accept_state(ssl_);
   } else {
@@ -123,24 +100,13 @@ absl::Status Session::Init() {
   return absl::OkStatus();
 }
 
-int Session::Verify(int preverified, X509_STORE_CTX* context) {
-  if (preverified != 1 || X509_STORE_CTX_get_error_depth(context) != 0) return preverified;
-  auto* ssl =
-      static_cast<SSL*>(X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx()));
-  auto* session = static_cast<Session*>(SSL_get_ex_data(ssl, SessionIndex()));
-  if (session->AcceptPeer(X509_STORE_CTX_get_current_cert(context))) return 1;
-  session->identity_mismatch_ = true;
-  X509_STORE_CTX_set_error(context, X509_V_ERR_CERT_REJECTED);
-  return 0;
-}
-
-bool Session::AcceptPeer(X509* leaf) {
-  for (identity::Identity& id : SpiffeIds(leaf)) {
+bool Session::Accept(const identity::Peer& peer) {
+  for (const identity::Identity& id : peer.ids) {
     const bool good = server_
                           ? id.trust_domain == certificate_->identity().trust_domain
                           : std::find(expected_.begin(), expected_.end(), id) != expected_.end();
     if (!good) continue;
-    peer_ = std::move(id);
+    peer_ = id;
     return true;
   }
   return false;
@@ -154,8 +120,14 @@ absl::Status Session::Failure(const char* doing) {
     if (!text.empty()) text += "; ";
     text += buffer;
   }
-  if (identity_mismatch_)
+  if (question_ != nullptr && question_->not_accepted()) {
+    refusal_ = Refusal::kIdentity;
     return Unauthenticated("{}: the peer has none of the accepted identities", doing);
+  }
+  if (question_ != nullptr && !question_->why().empty()) {
+    if (question_->revoked()) refusal_ = Refusal::kRevoked;
+    return Unauthenticated("{}: the peer's chain is refused: {}", doing, question_->why());
+  }
   if (text.empty()) text = "connection ended";
   return Unauthenticated("{}: {}", doing, text);
 }
@@ -180,7 +152,10 @@ absl::Status Session::FinishHandshake() {
                                server_ ? secrets_.server : secrets_.client};
   ASSIGN_OR_RETURN(records_, RecordLayer::Create(suite, secrets));
   secrets_ = {};
+  if (!question_->StillGood()) return Failure("TLS handshake");
+  peer_chain_ = question_->peer();
   SSL_free(std::exchange(ssl_, nullptr));
+  question_.reset();
   return absl::OkStatus();
 }
 

@@ -2,10 +2,10 @@
 // out, and the other way round.
 //
 // Owner: one connection; thread: its loop. The certificate is kept alive for as long as the
-// session. Both sides prove an identity: a client accepts exactly the identities it expects, a
-// server any SPIFFE identity of its own trust domain. A peer that fails gets an alert; the error
-// here is kUnauthenticated and, when the chain was good but the name was not, IdentityMismatch() is
-// true. OpenSSL does the handshake and is gone after it; the records after it are the record
+// session, the verifier outlives the handshake. Both sides prove an identity: a client accepts
+// exactly the identities it expects, a server any SPIFFE identity of its own trust domain. A peer
+// that fails gets an alert; the error here is kUnauthenticated, and refusal() says of which kind it
+// is. OpenSSL does the handshake and is gone after it; the records after it are the record
 // layer's.
 #pragma once
 
@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "ztunnel/core/identity/certificate.h"
+#include "ztunnel/core/identity/peer_verifier.h"
 #include "ztunnel/core/identity/traffic_secrets.h"
 #include "ztunnel/core/net/buffer.h"
 #include "ztunnel/core/tls/record_layer.h"
@@ -29,8 +30,10 @@ class Session {
  public:
   // `expected` must not be empty.
   static absl::StatusOr<std::unique_ptr<Session>> Client(identity::CertificateRef certificate,
-                                                         std::vector<identity::Identity> expected);
-  static absl::StatusOr<std::unique_ptr<Session>> Server(identity::CertificateRef certificate);
+                                                         std::vector<identity::Identity> expected,
+                                                         identity::PeerVerifier& verifier);
+  static absl::StatusOr<std::unique_ptr<Session>> Server(identity::CertificateRef certificate,
+                                                         identity::PeerVerifier& verifier);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -48,34 +51,34 @@ class Session {
 
   bool established() const { return records_ != nullptr; }
   bool peer_closed() const { return established() && records_->peer_closed(); }  // close_notify
-  bool IdentityMismatch() const { return identity_mismatch_; }
+  enum class Refusal { kOther, kIdentity, kRevoked };
+  Refusal refusal() const { return refusal_; }
   // The peer's proven identity, once established.
   const std::optional<identity::Identity>& peer() const { return peer_; }
+  const identity::PeerRef& peer_chain() const { return peer_chain_; }
 
  private:
   Session(identity::CertificateRef certificate, std::vector<identity::Identity> expected,
           bool server);
-  absl::Status Init();
+  absl::Status Init(identity::PeerVerifier& verifier);
   absl::Status Handshake();
   absl::Status FinishHandshake();
   absl::Status Failure(const char* doing);
-  bool AcceptPeer(X509* leaf);
-  static int Verify(int preverified, X509_STORE_CTX* context);
+  bool Accept(const identity::Peer& peer);
 
   friend struct WireBio;
   identity::CertificateRef certificate_;
   std::vector<identity::Identity> expected_;
   const bool server_;
   identity::TrafficSecrets secrets_;
-  SSL* ssl_ = nullptr;  // until the handshake ended
+  std::unique_ptr<identity::PeerQuestion> question_;
+  SSL* ssl_ = nullptr;  // until the handshake ended, as the two above
   std::unique_ptr<RecordLayer> records_;
   std::span<const std::byte> wire_in_;
   net::Buffer* wire_out_ = nullptr;
   std::optional<identity::Identity> peer_;
-  bool identity_mismatch_ = false;
+  identity::PeerRef peer_chain_;
+  Refusal refusal_ = Refusal::kOther;
 };
-
-// SPIFFE ids among the URI names of a certificate.
-std::vector<identity::Identity> SpiffeIds(X509* certificate);
 
 }  // namespace mesh::tls

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "ztunnel/core/identity/local_authority.h"
+#include "ztunnel/core/tls/pair_for_test.h"
 
 namespace mesh::tls {
 namespace {
@@ -12,35 +13,9 @@ const identity::Identity kServer{"cluster.local", "default", "server"};
 const identity::Identity kOther{"cluster.local", "default", "other"};
 const identity::Identity kForeign{"far.example", "default", "client"};
 
-struct Pair {
-  std::unique_ptr<Session> client, server;
-  net::Buffer to_server, to_client, client_plain, server_plain;
-  absl::Status client_status, server_status;
-
-  void Run() {
-    client_status = client->Start(to_server);
-    for (int i = 0; i < 10 && (!to_server.empty() || !to_client.empty()); ++i) {
-      net::Buffer wire = std::move(to_server);
-      to_server = net::Buffer();
-      if (server_status.ok()) server_status = server->Open(wire.data(), server_plain, to_client);
-      wire = std::move(to_client);
-      to_client = net::Buffer();
-      if (client_status.ok()) client_status = client->Open(wire.data(), client_plain, to_server);
-    }
-  }
-};
-
-Pair Make(identity::CertificateRef client, identity::CertificateRef server,
-          std::vector<identity::Identity> expected) {
-  Pair pair;
-  pair.client = *Session::Client(std::move(client), std::move(expected));
-  pair.server = *Session::Server(std::move(server));
-  return pair;
-}
-
 TEST(TlsSession, BothSidesLearnWhoTheOtherIs) {
   identity::LocalAuthority ca;
-  Pair pair = Make(*ca.Issue(kClient), *ca.Issue(kServer), {kOther, kServer});
+  PairForTest pair(*ca.Issue(kClient), *ca.Issue(kServer), {kOther, kServer});
   pair.Run();
   ASSERT_TRUE(pair.client_status.ok()) << pair.client_status;
   ASSERT_TRUE(pair.server_status.ok()) << pair.server_status;
@@ -67,21 +42,21 @@ TEST(TlsSession, BothSidesLearnWhoTheOtherIs) {
 
 TEST(TlsSession, ClientRefusesAnotherServer) {
   identity::LocalAuthority ca;
-  Pair pair = Make(*ca.Issue(kClient), *ca.Issue(kServer), {kOther});
+  PairForTest pair(*ca.Issue(kClient), *ca.Issue(kServer), {kOther});
   pair.Run();
   EXPECT_EQ(pair.client_status.code(), absl::StatusCode::kUnauthenticated);
-  EXPECT_TRUE(pair.client->IdentityMismatch());
+  EXPECT_EQ(pair.client->refusal(), Session::Refusal::kIdentity);
   EXPECT_FALSE(pair.server_status.ok()) << "the alert must reach the server";
 }
 
 TEST(TlsSession, ServerRefusesAnotherTrustDomainAndStrangers) {
   identity::LocalAuthority ca, stranger;
-  Pair foreign = Make(*ca.Issue(kForeign), *ca.Issue(kServer), {kServer});
+  PairForTest foreign(*ca.Issue(kForeign), *ca.Issue(kServer), {kServer});
   foreign.Run();
-  EXPECT_TRUE(foreign.server->IdentityMismatch());
+  EXPECT_EQ(foreign.server->refusal(), Session::Refusal::kIdentity);
   EXPECT_FALSE(foreign.server_status.ok());
 
-  Pair unknown = Make(*stranger.Issue(kClient), *ca.Issue(kServer), {kServer});
+  PairForTest unknown(*stranger.Issue(kClient), *ca.Issue(kServer), {kServer});
   unknown.Run();
   EXPECT_FALSE(unknown.client_status.ok());
   EXPECT_FALSE(unknown.server->established());
@@ -89,7 +64,8 @@ TEST(TlsSession, ServerRefusesAnotherTrustDomainAndStrangers) {
 
 TEST(TlsSession, NoiseIsAnErrorNotACrash) {
   identity::LocalAuthority ca;
-  auto server = *Session::Server(*ca.Issue(kServer));
+  identity::PeerVerifier verifier;
+  auto server = *Session::Server(*ca.Issue(kServer), verifier);
   net::Buffer plain, out;
   const std::string noise = "GET / HTTP/1.1\r\n\r\n";
   EXPECT_FALSE(server->Open(std::as_bytes(std::span(noise)), plain, out).ok());

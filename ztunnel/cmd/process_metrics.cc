@@ -88,8 +88,12 @@ void WriteByReporter(telemetry::MetricsWriter& writer, const PeerCounters& peers
 
 }  // namespace
 
-void WritePeerMetrics(telemetry::MetricsWriter& writer, const PeerCounters& peers) {
+void WritePeerMetrics(telemetry::MetricsWriter& writer, const PeerCounters& peers,
+                      uint64_t handshakes) {
   using Counters = identity::PeerVerifier::Counters;
+  writer.Family("mesh_tunnel_handshakes", MetricType::kGauge,
+                "Tunnels of peers whose TLS handshake has not ended.");
+  writer.Sample("", handshakes);
   writer.Family("mesh_tls_peer_chains_verified", MetricType::kCounter,
                 "Certificate chains of peers that were verified.");
   writer.Sample("", Sum(peers, [](const Counters& c) -> const PeerCell& { return c.verified; }));

@@ -19,7 +19,8 @@ void WriteHostMetrics(telemetry::MetricsWriter& writer,
 void WriteXdsMetrics(telemetry::MetricsWriter& writer, const xds::XdsCounters& counters);
 // One element of `peers` a worker.
 using PeerCounters = std::vector<const identity::PeerVerifier::Counters*>;
-void WritePeerMetrics(telemetry::MetricsWriter& writer, const PeerCounters& peers);
+void WritePeerMetrics(telemetry::MetricsWriter& writer, const PeerCounters& peers,
+                      uint64_t handshakes);
 void WriteRevocationMetrics(telemetry::MetricsWriter& writer, const RevocationFile::Counters& file,
                             const PeerCounters& peers);
 void WriteCertificateMetrics(telemetry::MetricsWriter& writer,

@@ -182,8 +182,12 @@ void Proxy::StartMetrics() {
     WriteCertificateMetrics(writer, certificates_.Dump());
     if (xds_ != nullptr) WriteXdsMetrics(writer, xds_->counters());
     std::vector<const identity::PeerVerifier::Counters*> peers;
-    for (const auto& worker : workers_) peers.push_back(&worker->tunnel().peer_counters());
-    WritePeerMetrics(writer, peers);
+    uint64_t handshakes = 0;
+    for (const auto& worker : workers_) {
+      peers.push_back(&worker->tunnel().peer_counters());
+      handshakes += worker->tunnel().handshakes();
+    }
+    WritePeerMetrics(writer, peers, handshakes);
     if (revocation_) WriteRevocationMetrics(writer, revocation_->counters(), peers);
   }));
   readiness_.Add("state manager", [this] { return xds_ == nullptr || xds_->ready(); });

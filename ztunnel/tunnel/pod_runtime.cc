@@ -31,6 +31,7 @@ PodRuntime::PodRuntime(WorkerCore& c, PodRef p)
 
 PodRuntime::~PodRuntime() {
   tasks_.CancelAll();
+  CountHandshakes(-static_cast<int>(handshaking_.size()));
   core.loop.CancelDefer(*this);
 }
 
@@ -120,24 +121,49 @@ void PodRuntime::CloseRevoked() {
 }
 
 void PodRuntime::AddTunnel(net::Socket socket, std::unique_ptr<tls::Session> tls) {
-  while (!handshaking_.empty() && handshaking_.size() >= core.config.max_handshakes_per_pod) {
-    ServerTunnel& oldest = *handshaking_.front();
-    Move(oldest, tunnels_);  // until OnClosed
-    oldest.connection().Close(telemetry::WithReason(
-        ResourceExhausted("{} newer tunnels to this pod are in their handshake",
-                          core.config.max_handshakes_per_pod),
-        MESH_REASON_LIMIT));
-  }
+  MakeRoomForHandshake();
   handshaking_.push_back(
       std::make_unique<ServerTunnel>(core, *this, std::move(socket), std::move(tls)));
   ServerTunnel& tunnel = *handshaking_.back();
   tunnel.place() = {&handshaking_, std::prev(handshaking_.end())};
+  CountHandshakes(1);
   tunnel.connection().Start();
   if (draining_) tunnel.connection().Drain();
 }
 
+void PodRuntime::MakeRoomForHandshake() {
+  while (!handshaking_.empty() && handshaking_.size() >= core.config.max_handshakes_per_pod) {
+    EndOldestHandshake(core.config.max_handshakes_per_pod, "this pod");
+  }
+  while (core.handshakes >= core.config.max_handshakes) {
+    PodRuntime* most = this;
+    const auto look = [&](PodRuntime& pod) {
+      if (pod.handshaking_.size() > most->handshaking_.size()) most = &pod;
+    };
+    for (const auto& [uid, pod] : core.pods) look(*pod);
+    for (const auto& pod : core.draining) look(*pod);
+    if (most->handshaking_.empty()) return;
+    most->EndOldestHandshake(core.config.max_handshakes, "the pods of this node");
+  }
+}
+
+void PodRuntime::EndOldestHandshake(size_t limit, std::string_view whose) {
+  ServerTunnel& oldest = *handshaking_.front();
+  Move(oldest, tunnels_);  // until OnClosed
+  oldest.connection().Close(telemetry::WithReason(
+      ResourceExhausted("{} newer tunnels to {} are in their handshake", limit, whose),
+      MESH_REASON_LIMIT));
+}
+
+void PodRuntime::CountHandshakes(int change) {
+  core.handshakes.store(core.handshakes.load(std::memory_order_relaxed) +
+                            static_cast<uint64_t>(static_cast<int64_t>(change)),
+                        std::memory_order_relaxed);
+}
+
 void PodRuntime::Move(ServerTunnel& tunnel, Tunnels& to) {
   TunnelPlace& place = tunnel.place();
+  if (place.list == &handshaking_) CountHandshakes(-1);
   to.splice(to.end(), *place.list, place.at);
   place.list = &to;
 }

@@ -53,7 +53,10 @@ class PodRuntime final : public base::Deferred {
                         Serve serve);
   void Accept(net::Socket socket, Serve serve);
   absl::Status HasRoomFor(Serve serve) const;
-  static void Move(ServerTunnel& tunnel, Tunnels& to);
+  void Move(ServerTunnel& tunnel, Tunnels& to);
+  void MakeRoomForHandshake();
+  void EndOldestHandshake(size_t limit, std::string_view whose);
+  void CountHandshakes(int change);
   void RunDeferred() override;
 
   std::optional<net::Listener> outbound_;

@@ -194,6 +194,37 @@ TEST_F(TunnelTest, PeersThatNeverProveThemselvesGiveWay) {
   }
 }
 
+TEST_F(TunnelTest, HandshakesOfAllPodsTogetherAreLimitedAndTheBusiestPodGivesWay) {
+  config_.max_handshakes = 2;
+  config_.handshake_timeout = absl::Hours(1);
+  Run(true);
+  // Both pods have their certificates, so that handshakes begin as they come.
+  while (manager_->TryGet(client_pod_->Identity()) == nullptr ||
+         manager_->TryGet(server_pod_->Identity()) == nullptr) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  const auto open = [&](const std::string& ip) {
+    UniqueFd fd = Blocking(*client_pod_->netns, {*IpAddress::Parse(ip), 15008});
+    std::atomic<bool> settled = false;
+    loop_.Post([&] { loop_.After(absl::Milliseconds(20), [&] { settled = true; }); });
+    while (!settled) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return fd;
+  };
+  const UniqueFd first = open(kServerIp);
+  const UniqueFd second = open(kServerIp);
+  EXPECT_EQ(near_->handshakes(), 2u);
+  const UniqueFd third = open(kClientIp);  // another pod's
+  EXPECT_EQ(near_->handshakes(), 2u);
+  EXPECT_EQ(ReadAll(first.get()).find("EAGAIN"), std::string::npos) << "the oldest is still open";
+  char buffer[8];
+  for (const UniqueFd* fd : {&second, &third}) {
+    EXPECT_EQ(recv(fd->get(), buffer, 1, MSG_DONTWAIT), -1);
+    EXPECT_EQ(errno, EAGAIN);
+  }
+  OnLoop([this] { near_->RemovePod(server_pod_->uid, Worker::Removal::kAbort); });
+  EXPECT_EQ(near_->handshakes(), 1u);
+}
+
 // How a connection begins: by a tunnel, or on the same node.
 class StateOfConnectionTest : public TunnelTest, public testing::WithParamInterface<bool> {};
 

@@ -138,6 +138,8 @@ const identity::PeerVerifier::Counters& Worker::peer_counters() const {
   return impl_->core.verifier.counters();
 }
 
+uint64_t Worker::handshakes() const { return impl_->core.handshakes; }
+
 void Worker::RecheckPolicies() { impl_->Recheck(); }
 
 absl::Status Worker::AddPod(PodRef pod) {

@@ -71,6 +71,7 @@ class Worker {
   std::vector<ActiveConnection> ActiveConnections() const;
   // Any thread.
   const identity::PeerVerifier::Counters& peer_counters() const;
+  uint64_t handshakes() const;  // peers' tunnels that have not proved who they are yet
   size_t pods() const;          // enrolled, without those that drain
   size_t connections() const;   // live, all pods
 

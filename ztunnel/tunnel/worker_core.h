@@ -3,6 +3,7 @@
 
 #include <absl/random/random.h>
 
+#include <atomic>
 #include <list>
 #include <memory>
 #include <optional>
@@ -41,6 +42,7 @@ struct WorkerCore {
   net::HostResolver* hosts = nullptr;  // null: endpoints known by hostname only are refused
   net::SharedBuffers buffers;
   identity::PeerVerifier verifier;
+  std::atomic<uint64_t> handshakes{0};  // peers' tunnels that are not open yet; written here alone
   absl::BitGen random;
   StringMap<std::unique_ptr<PodRuntime>> pods;      // by uid
   std::list<std::unique_ptr<PodRuntime>> draining;  // removed, with connections left

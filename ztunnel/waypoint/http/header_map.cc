@@ -166,7 +166,7 @@ bool IsFieldName(std::string_view text) {
 }
 
 bool IsFieldValue(std::string_view text) {
-  if (text != Trim(text)) return false;
+  if (text.size() != Trim(text).size()) return false;
   bool bad = false;  // no early way out: the loop then works on many bytes at once
   for (const char c : text) {
     const auto byte = static_cast<uint8_t>(c);

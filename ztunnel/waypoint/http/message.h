@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "ztunnel/waypoint/http/header_map.h"
 
@@ -32,6 +33,13 @@ struct ResponseHead {
   Version version = Version::kHttp11;
   HeaderMap headers;
 };
+
+// Whether `text` names a host and perhaps a port, and nothing else: no user, no escapes, no list.
+// Letters, digits, -._~ or an IPv6 address in brackets; a port from 0 to 65535.
+bool IsAuthority(std::string_view text);
+
+// The phrase that goes with a status; empty when it has none.
+std::string_view ReasonPhrase(uint16_t status);
 
 // Whether the message is gRPC by its content type.
 bool IsGrpc(const HeaderMap& headers);

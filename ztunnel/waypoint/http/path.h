@@ -2,12 +2,13 @@
 //
 // MeshConfig.pathNormalization; what each does is Envoy's and stands in the unit test's table:
 //   kNone         as it came
-//   kBase         dot segments go, `\` becomes `/`, escapes of unreserved characters are decoded
-//   and
-//                 the others' digits are upper case (RFC 3986, 6.2.2)
+//   kBase         dot segments go (those that lead out of the root, too), `\` becomes `/`, escapes
+//                 of letters, digits and -._~ are decoded; other escapes stay as they were written,
+//                 in upper or lower case; bytes that no path may hold are escaped
 //   kMergeSlashes kBase, and `//` becomes `/`
-//   kDecode       %2F and %5C are decoded first, then kMergeSlashes
-// The query is never touched.
+//   kDecodeAndMergeSlashes
+//                 %2F and %5C are decoded first, then kMergeSlashes
+// The query is never touched; "*" and the empty path (CONNECT) stay.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +18,9 @@ namespace mesh::http {
 
 enum class PathNormalization : uint8_t { kNone, kBase, kMergeSlashes, kDecodeAndMergeSlashes };
 
-// Changes `path` (with its query) in place. False, and `path` is as it was, when it must be refused
-// with 400: a broken escape, %00, or dot segments that lead out of the root.
+// Changes `path` (with its query) in place; twice is as once. False, and `path` is as it was, when
+// it must be refused with 400 (not of kNone): a broken escape, an escaped or plain NUL, a control
+// character, `#`, or no `/` at its start.
 bool NormalizePath(PathNormalization how, std::string& path);
 
 }  // namespace mesh::http

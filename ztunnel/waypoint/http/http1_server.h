@@ -1,7 +1,7 @@
 // HTTP/1.0 and HTTP/1.1 at the side that is asked.
 //
 // One request at a time: what comes behind it waits, read but not Consumed, until the answer is
-// complete. What an HTTP/1 message may not say clearly is refused: docs/adr/0009 has the table.
+// complete. What an HTTP/1 message may not say clearly is refused: docs/adr/0011 has the table.
 //
 // - A request's stream ends when its answer does. When the request's body has not come in full by
 //   then, OnClosed(kNone) comes without OnEnd; up to 64 KiB of the rest are read and thrown away so

@@ -27,8 +27,8 @@ absl::StatusOr<Environment> ReadEnvironment() {
 int RunProxy() {
   const absl::StatusOr<Environment> environment = ReadEnvironment();
   const int cpus = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  absl::StatusOr<Settings> settings(environment.status());
-  if (environment.ok()) settings = Settings::FromEnvironment(*environment, cpus);
+  absl::StatusOr<Settings> settings =
+      environment.ok() ? Settings::FromEnvironment(*environment, cpus) : environment.status();
   if (!settings.ok()) {
     std::fprintf(stderr, "ztunnel: %s\n", std::string(MessageOf(settings.status())).c_str());
     return 2;

@@ -14,9 +14,9 @@
 #include <filesystem>
 #include <fstream>
 
-#include "agent/node/bpf/mounts.h"
 #include "agent/node/node.h"
 #include "tests/bpf/standin.h"
+#include "ztunnel/base/cgroup2.h"
 #include "ztunnel/base/log.h"
 #include "ztunnel/base/unique_fd.h"
 
@@ -104,7 +104,7 @@ NodeWorld::NodeWorld() : name_("mesh-bpftest-" + std::to_string(::getpid())) {
   dir_ = ::mkdtemp(dir);
   fs::create_directories(dir_ + "/manifests");
   fs::create_directories(dir_ + "/patch");
-  const auto mount = node::FindCgroup2();
+  const auto mount = FindCgroup2();
   if (!mount.ok()) {
     problem_ = mount.status().ToString();
     return;
@@ -222,9 +222,10 @@ void NodeWorld::WritePod(const std::string& name, const std::string& labels) {
                     Ip(name, 6) + "\"}]\n");
 }
 
-std::string NodeWorld::CniAdd(const std::string& pod) const {
-  const std::string body = R"({"Netns":")" + Pod(pod).netns + R"(","PodName":")" + pod +
-                           R"(","PodNamespace":")" + (pod == "stranger" ? "outside" : "shop") +
+std::string NodeWorld::CniAdd(const std::string& pod, const std::string& netns) const {
+  const std::string body = R"({"Netns":")" + (netns.empty() ? Pod(pod).netns : netns) +
+                           R"(","PodName":")" + pod + R"(","PodNamespace":")" +
+                           (pod == "stranger" ? "outside" : "shop") +
                            R"(","IPs":[{"Address":{"IP":")" + Ip(pod, 4) + R"("}}]})";
   const std::string answer =
       Http(dir_ + "/cni.sock",

@@ -45,7 +45,8 @@ class NodeWorld {
   void WriteManifest(const std::string& file, const std::string& yaml);
   void RemoveManifest(const std::string& file);
   void WritePod(const std::string& name, const std::string& labels);
-  std::string CniAdd(const std::string& pod) const;  // the answer's first line
+  // The answer's first line. `netns`: of another sandbox than the pod's own.
+  std::string CniAdd(const std::string& pod, const std::string& netns = "") const;
   std::string Admin(const std::string& path) const;  // body
   // Waits until GET /status shows the pod in that state.
   bool WaitState(const std::string& pod, const std::string& state) const;

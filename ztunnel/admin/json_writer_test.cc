@@ -29,7 +29,7 @@ TEST(JsonWriter, EscapesAndRepairsText) {
   JsonWriter json;
   json.String("q\" b\\ \n \xc3\xa4 \xff \xed\xa0\x80");
   EXPECT_EQ(std::move(json).Finish(),
-            "\"q\\\" b\\\\ \\u000a \xc3\xa4 \\ufffd \\ufffd\\ufffd\\ufffd\"");
+            "\"q\\\" b\\\\ \\u000a \xc3\xa4 \xef\xbf\xbd \xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
 }
 
 TEST(Readiness, NamesWhatIsPending) {

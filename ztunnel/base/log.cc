@@ -10,6 +10,8 @@
 #include <optional>
 #include <vector>
 
+#include "ztunnel/base/utf8.h"
+
 namespace mesh {
 namespace {
 
@@ -68,16 +70,17 @@ class LevelFlag : public spdlog::custom_flag_formatter {
 };
 
 void EscapeJson(std::string_view in, spdlog::memory_buf_t& out) {
-  for (const char c : in) {
+  ForEachUtf8(in, [&](std::string_view piece) {
+    const char c = piece.front();
     if (c == '"' || c == '\\') {
       out.push_back('\\');
       out.push_back(c);
     } else if (static_cast<unsigned char>(c) < 0x20) {
       fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<unsigned char>(c));
     } else {
-      out.push_back(c);
+      out.append(piece);
     }
-  }
+  });
 }
 
 class JsonPayload : public spdlog::custom_flag_formatter {

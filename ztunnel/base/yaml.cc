@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "ztunnel/base/status.h"
+#include "ztunnel/base/utf8.h"
 
 namespace mesh {
 namespace {
@@ -105,34 +106,10 @@ class Converter {
   int nodes_ = 0;
 };
 
-// Well-formed UTF-8 (RFC 3629). Anything else could be decoded here and by no client.
-bool IsUtf8(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    const size_t length = lead < 0x80   ? 1
-                          : lead < 0xC2 ? 0
-                          : lead < 0xE0 ? 2
-                          : lead < 0xF0 ? 3
-                          : lead < 0xF5 ? 4
-                                        : 0;
-    if (length == 0 || i + length > text.size()) return false;
-    for (size_t k = 1; k < length; ++k) {
-      const auto next = static_cast<unsigned char>(text[i + k]);
-      unsigned char low = 0x80, high = 0xBF;
-      if (k == 1 && lead == 0xE0) low = 0xA0;
-      if (k == 1 && lead == 0xED) high = 0x9F;  // no surrogates
-      if (k == 1 && lead == 0xF0) low = 0x90;
-      if (k == 1 && lead == 0xF4) high = 0x8F;
-      if (next < low || next > high) return false;
-    }
-    i += length;
-  }
-  return true;
-}
-
 YamlDocument ReadOne(const std::string& text, int offset) {
   YamlDocument document;
   document.line = offset + 1;
+  // Anything else could be decoded here and by no client.
   if (!IsUtf8(text)) {
     document.status = Invalid("not UTF-8");
     return document;

@@ -8,11 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <sstream>
 #include <system_error>
-#include <vector>
 
 #include "ztunnel/base/status.h"
 
@@ -20,21 +16,6 @@ namespace mesh::node {
 namespace {
 
 constexpr std::string_view kBpffs = "/sys/fs/bpf";
-
-// Mount points escape blanks and backslashes as three octal digits (proc(5)).
-std::string Unescape(const std::string& text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && i + 3 < text.size()) {
-      out +=
-          static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + text[i + 3] - '0');
-      i += 3;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
-}
 
 uint32_t Depth(const std::string& path) {
   const std::filesystem::path normal = std::filesystem::path(path).lexically_normal();
@@ -44,25 +25,6 @@ uint32_t Depth(const std::string& path) {
 }
 
 }  // namespace
-
-absl::StatusOr<CgroupMount> ParseCgroup2(std::string_view mountinfo) {
-  std::istringstream lines{std::string(mountinfo)};
-  for (std::string line; std::getline(lines, line);) {
-    // 36 35 98:0 ROOT MOUNTPOINT options [optional]... - TYPE source super-options
-    std::istringstream words(line);
-    const std::vector<std::string> w{std::istream_iterator<std::string>(words), {}};
-    const auto dash = std::find(w.begin(), w.end(), "-");
-    if (w.size() < 7 || dash == w.end() || dash + 1 == w.end() || *(dash + 1) != "cgroup2")
-      continue;
-    return CgroupMount{.path = Unescape(w[4]), .root = Unescape(w[3])};
-  }
-  return NotFound("no cgroup v2 hierarchy is mounted: mount -t cgroup2 none /sys/fs/cgroup");
-}
-
-absl::StatusOr<CgroupMount> FindCgroup2() {
-  std::ifstream file("/proc/self/mountinfo");
-  return ParseCgroup2(std::string(std::istreambuf_iterator<char>(file), {}));
-}
 
 absl::StatusOr<CgroupId> IdOfCgroup(const std::string& path) {
   struct stat st;

@@ -1,22 +1,14 @@
-// Where the kernel's file systems are: cgroup v2 (mounted alone, or beside v1) and bpffs.
+// The kernel's file systems that the programs need: cgroup v2 and bpffs.
 #pragma once
 
 #include <absl/status/statusor.h>
 
 #include <cstdint>
 #include <string>
-#include <string_view>
+
+#include "ztunnel/base/cgroup2.h"
 
 namespace mesh::node {
-
-struct CgroupMount {
-  std::string path;  // "/sys/fs/cgroup" or "/sys/fs/cgroup/unified"
-  std::string root;  // which cgroup stands there; "/" without a cgroup namespace
-};
-
-// The cgroup v2 mount that a /proc/PID/mountinfo text names. Of several the first.
-absl::StatusOr<CgroupMount> ParseCgroup2(std::string_view mountinfo);
-absl::StatusOr<CgroupMount> FindCgroup2();
 
 struct CgroupId {
   uint64_t id = 0;

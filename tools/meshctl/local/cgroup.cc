@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "tools/meshctl/local/files.h"
+#include "ztunnel/base/cgroup2.h"
 #include "ztunnel/base/files.h"
 #include "ztunnel/base/status.h"
 
@@ -39,23 +40,9 @@ absl::Status RemoveEmpty(const std::string& path) {
 
 }  // namespace
 
-absl::StatusOr<std::string> FindCgroup2() {
-  std::istringstream lines(ReadFileOr("/proc/self/mountinfo"));
-  for (std::string line; std::getline(lines, line);) {
-    const size_t dash = line.find(" - cgroup2 ");
-    if (dash == std::string::npos) continue;
-    std::istringstream fields(line);
-    std::string id, parent, device, root, mount;
-    fields >> id >> parent >> device >> root >> mount;
-    return mount;
-  }
-  return FailedPrecondition(
-      "cgroup v2 is mounted nowhere; try: mount -t cgroup2 none /sys/fs/cgroup/unified");
-}
-
 absl::StatusOr<MeshCgroup> MeshCgroup::Find(std::string_view mesh) {
-  ASSIGN_OR_RETURN(const std::string mount, FindCgroup2());
-  return MeshCgroup{mount + "/mesh-" + std::string(mesh)};
+  ASSIGN_OR_RETURN(const CgroupMount mount, FindCgroup2());
+  return MeshCgroup{mount.path + "/mesh-" + std::string(mesh)};
 }
 
 std::vector<int> CgroupPids(const std::string& path) {

@@ -10,9 +10,6 @@
 
 namespace mesh::local {
 
-// The mount of the unified hierarchy: /sys/fs/cgroup, or a folder beside v1 hierarchies.
-absl::StatusOr<std::string> FindCgroup2();
-
 struct MeshCgroup {
   std::string base;  // CGROUP2/mesh-NAME
 

@@ -3,17 +3,19 @@
 #include <absl/random/random.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
 #include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
+#include "ztunnel/base/utf8.h"
 
 namespace mesh::hbone {
 namespace {
 
 constexpr size_t kMaxAuthority = 512;     // a DNS name has 253
-constexpr size_t kMaxBaggageValue = 256;  // becomes a metric label
+constexpr size_t kMaxBaggageValue = 253;  // as Kubernetes names; becomes a metric label
 
 constexpr char kReasonHeader[] = "x-mesh-reason";
 
@@ -49,6 +51,12 @@ void Add(std::string& out, std::string_view key, std::string_view value) {
   if (value.empty()) return;
   if (!out.empty()) out += ',';
   out.append(key).append("=").append(value);
+}
+
+bool IsLabel(std::string_view value) {
+  const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+  return !value.empty() && value.size() <= kMaxBaggageValue && IsUtf8(value) &&
+         std::ranges::none_of(value, control);
 }
 
 bool SetMember(telemetry::Baggage& baggage, std::string_view key, std::string_view value) {
@@ -120,7 +128,7 @@ std::optional<telemetry::Baggage> ParseBaggage(const h2::Headers& headers) {
       std::string_view member = NextPart(rest, ',');
       const std::string_view key = NextPart(member, '=');
       const std::string_view value = Trim(member);
-      if (value.empty() || value.size() > kMaxBaggageValue) continue;
+      if (!IsLabel(value)) continue;
       any = SetMember(baggage, key, value) || any;
     }
   }

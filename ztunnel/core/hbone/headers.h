@@ -29,8 +29,8 @@ absl::StatusOr<Authority> ParseAuthority(std::string_view text);
 
 // "k8s.cluster.name=...,k8s.namespace.name=...,...": what is empty is left out.
 std::string FormatBaggage(const state::Workload& workload);
-// Of all `baggage` headers. Unknown keys and malformed members are skipped; nothing when none is
-// known.
+// Of all `baggage` headers. Unknown keys and malformed members are skipped, and values that are no
+// labels (not UTF-8, control characters, more than 253 bytes); nothing when none is known.
 std::optional<telemetry::Baggage> ParseBaggage(const h2::Headers& headers);
 
 // for="<ip:port>"[;host=<service>]

@@ -56,6 +56,19 @@ TEST(Baggage, SaysWhatAWorkloadIsAndReadsItBack) {
   EXPECT_EQ(baggage->zone, "b");
 }
 
+TEST(Baggage, ValuesThatAreNoLabelsAreSkipped) {
+  const std::string longest(253, 'x');
+  EXPECT_FALSE(ParseBaggage({{"baggage", "k8s.namespace.name=\xff"}}));
+  EXPECT_FALSE(ParseBaggage({{"baggage", "k8s.namespace.name=a\tb"}}));
+  EXPECT_FALSE(ParseBaggage({{"baggage", "k8s.namespace.name=" + longest + "x"}}));
+  const auto baggage = ParseBaggage({{"baggage", "k8s.namespace.name=" + longest},
+                                     {"baggage", "cloud.region=\xc3\xa9,service.name=\xc3"}});
+  ASSERT_TRUE(baggage);
+  EXPECT_EQ(baggage->ns, longest);
+  EXPECT_EQ(baggage->region, "\xc3\xa9");
+  EXPECT_EQ(baggage->service_name, "");
+}
+
 TEST(Baggage, MalformedMembersAreSkipped) {
   EXPECT_FALSE(ParseBaggage({{"baggage", "nonsense,,=,k8s.cluster.name=,x=y"}}));
   const auto baggage = ParseBaggage({{"baggage", ";;,k8s.job.name=j=k,k8s.namespace.name"}});

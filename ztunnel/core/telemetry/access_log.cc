@@ -52,6 +52,8 @@ const char* LevelOf(const AccessEntry& entry) {
       return "warn";
     case AccessEntry::Kind::kComplete:
       return entry.status.ok() ? "info" : "error";
+    case AccessEntry::Kind::kDryRun:
+      return "info";
   }
   return "info";
 }
@@ -64,6 +66,8 @@ const char* EventName(AccessEntry::Kind kind) {
       return "connection failed";
     case AccessEntry::Kind::kComplete:
       return "connection complete";
+    case AccessEntry::Kind::kDryRun:
+      return "dry run";
   }
   return "";
 }
@@ -138,7 +142,13 @@ std::string FormatAccessEntry(const AccessEntry& entry, LogFormat format,
   out.reserve(640);
   WriteHead(out, entry, format);
   Fields fields(out, format);
-  if (entry.kind == AccessEntry::Kind::kFailedEarly) {
+  if (entry.kind == AccessEntry::Kind::kDryRun) {
+    const std::optional<identity::Identity>& source = entry.info.source_identity;
+    fields.Text("policy_would_have", entry.would);
+    fields.Word("src.addr", entry.info.src.ip.ToString());
+    fields.Text("src.identity", source ? PrincipalOf(*source) : "none");
+    fields.Word("dst.addr", entry.info.dst.ToString());
+  } else if (entry.kind == AccessEntry::Kind::kFailedEarly) {
     fields.Word("src.addr", entry.info.src.ToString());
     fields.Word("dst.addr", entry.info.dst.ToString());
     fields.Text("direction", entry.direction == Direction::kInbound ? "inbound" : "outbound");
@@ -172,6 +182,8 @@ bool AccessLog::Enabled(AccessEntry::Kind kind, bool failed) const {
       return logger_->should_log(spdlog::level::debug);
     case AccessEntry::Kind::kFailedEarly:
       return logger_->should_log(spdlog::level::warn);
+    case AccessEntry::Kind::kDryRun:
+      return logger_->should_log(spdlog::level::info);
     case AccessEntry::Kind::kComplete:
       return logger_->should_log(failed ? spdlog::level::err : spdlog::level::info);
   }

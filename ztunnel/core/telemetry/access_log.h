@@ -22,7 +22,7 @@
 namespace mesh::telemetry {
 
 struct AccessEntry {
-  enum class Kind { kOpened, kComplete, kFailedEarly };
+  enum class Kind { kOpened, kComplete, kFailedEarly, kDryRun };
   Kind kind = Kind::kComplete;
   absl::Time time = absl::InfinitePast();
   ConnectionInfo info = {};
@@ -31,6 +31,7 @@ struct AccessEntry {
   uint64_t sent = 0;
   absl::Duration duration = absl::ZeroDuration();
   absl::Status status = absl::OkStatus();
+  std::string would = {};  // of a kDryRun
 };
 
 // The line with its end of line. `own_cluster`: workloads of it are written without their cluster.

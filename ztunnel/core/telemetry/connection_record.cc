@@ -98,6 +98,15 @@ void WorkerMetrics::EarlyFailure(Direction direction, const SocketAddress& src,
              .status = status});
 }
 
+void WorkerMetrics::DryRun(ConnectionInfo info, std::string would) {
+  AccessLog& log = AccessLog::Instance();
+  if (!log.Enabled(AccessEntry::Kind::kDryRun, false)) return;
+  log.Write({.kind = AccessEntry::Kind::kDryRun,
+             .time = absl::Now(),
+             .info = std::move(info),
+             .would = std::move(would)});
+}
+
 void WorkerMetrics::HostLookup(const state::WorkloadRef& source, std::string_view hostname) {
   std::string labels = HostLookupLabels(source, hostname);
   std::lock_guard lock(shard_->mutex);

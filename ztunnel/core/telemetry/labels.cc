@@ -1,5 +1,7 @@
 #include "ztunnel/core/telemetry/labels.h"
 
+#include "ztunnel/base/utf8.h"
+
 namespace mesh::telemetry {
 namespace {
 
@@ -97,14 +99,15 @@ TcpLabels Render(Reporter reporter, const End& source, const End& destination,
 void AppendLabel(std::string& out, std::string_view name, std::string_view value) {
   out.append(name);
   out += "=\"";
-  for (const char c : value) {
-    if (c == '\n') {
+  // One byte that is not UTF-8 would make a scraper refuse the whole page.
+  ForEachUtf8(value, [&](std::string_view piece) {
+    if (piece == "\n") {
       out += "\\n";
-      continue;
+      return;
     }
-    if (c == '"' || c == '\\') out.push_back('\\');
-    out.push_back(c);
-  }
+    if (piece == "\"" || piece == "\\") out.push_back('\\');
+    out += piece;
+  });
   out.push_back('"');
 }
 

@@ -25,7 +25,8 @@ bool PrincipalsProved(const ConnectionInfo& info);
 
 std::string PrincipalOf(const identity::Identity& identity);  // as reported: spiffe://...
 
-// Appends `name="value"` with the exposition format's escapes.
+// Appends `name="value"` with the exposition format's escapes; bytes that are not UTF-8 become
+// U+FFFD.
 void AppendLabel(std::string& out, std::string_view name, std::string_view value);
 
 }  // namespace mesh::telemetry

@@ -115,6 +115,9 @@ TEST(TcpLabels, ValuesAreEscaped) {
   std::string out;
   AppendLabel(out, "a", "x\"y\\z\n");
   EXPECT_EQ(out, "a=\"x\\\"y\\\\z\\n\"");
+  out.clear();
+  AppendLabel(out, "a", "\xff\xc3\xa9");
+  EXPECT_EQ(out, "a=\"\xef\xbf\xbd\xc3\xa9\"");
 }
 
 TEST(Reasons, TravelWithTheStatus) {

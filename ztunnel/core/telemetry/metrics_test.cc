@@ -65,6 +65,37 @@ TEST_F(Metrics, CountsAConnectionFromOpenToEnd) {
   EXPECT_EQ(Value("istio_tcp_connections_failed_total", who), -1);
 }
 
+TEST_F(Metrics, WhatOnePeerSaysOfItselfMakesABoundedNumberOfSeries) {
+  WorkerMetrics worker;
+  const auto connect = [&](const std::string& account, const std::string& name) {
+    ConnectionInfo info = Between("x", "told");
+    info.source = nullptr;
+    info.mutual_tls = true;
+    info.source_identity = identity::Identity{"cluster.local", "ns", account};
+    info.source_baggage = Baggage();
+    info.source_baggage->workload_name = name;
+    worker.Open(std::move(info)).Finish(absl::OkStatus());
+  };
+  WorkerMetrics::Shard& shard = worker.shard();
+  for (size_t i = 0; i < 3 * WorkerMetrics::Shard::kToldLimit; ++i) {
+    connect("liar", "w" + std::to_string(i));
+  }
+  EXPECT_EQ(shard.series.size(), WorkerMetrics::Shard::kToldLimit + 1);
+  const std::string metric = "istio_tcp_connections_opened_total";
+  EXPECT_EQ(
+      Value(metric, {"destination_workload=\"told\"", "source_workload=\"unknown\"", "sa/liar\""}),
+      static_cast<int64_t>(2 * WorkerMetrics::Shard::kToldLimit));
+  // Another one has room, and so has the first when its series have expired.
+  connect("honest", "own");
+  EXPECT_EQ(Value(metric, {"source_workload=\"own\"", "sa/honest\""}), 1);
+  const auto dead = [](std::string_view, std::string_view workload) { return workload == "told"; };
+  MetricsRegistry::Instance().ExpireSeries(dead);
+  MetricsRegistry::Instance().ExpireSeries(dead);
+  EXPECT_TRUE(shard.told.empty());
+  connect("liar", "anew");
+  EXPECT_EQ(Value(metric, {"source_workload=\"anew\""}), 1);
+}
+
 TEST_F(Metrics, SumsWorkersAndKeepsWhatTheyCounted) {
   const std::vector<std::string> who = {"source_workload=\"a2\""};
   {

@@ -155,6 +155,18 @@ void MetricsRegistry::RenderTcp(MetricsWriter& writer) {
                 "Connections refused before it was known what they are, by reason.");
   by_reason(&WorkerMetrics::Shard::refused_by_reason, "direction", DirectionName);
 
+  uint64_t buffered = 0, paused = 0;
+  for (const auto& shard : shards_) {
+    buffered += shard->buffered_bytes.load(std::memory_order_relaxed);
+    paused += shard->reads_paused.load(std::memory_order_relaxed);
+  }
+  writer.Family("mesh_tunnel_buffered_bytes", MetricType::kGauge,
+                "Received bytes held for applications that do not take them.");
+  writer.Sample("", buffered);
+  writer.Family("mesh_tunnel_reads_paused", MetricType::kCounter,
+                "How often a tunnel was not read because too many bytes were held.");
+  writer.Sample("", paused);
+
   uint64_t series = 0, overflowed = 0;
   for (const auto& shard : shards_) {
     std::lock_guard lock(shard->mutex);
@@ -185,6 +197,7 @@ void MetricsRegistry::ExpireSeries(
       if (idle && (gone(s.source_ns, s.source_workload) ||
                    gone(s.destination_ns, s.destination_workload))) {
         s.expired.store(true, std::memory_order_release);
+        shard->Forget(s);
         it = shard->series.erase(it);
       } else {
         ++it;

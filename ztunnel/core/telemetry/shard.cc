@@ -10,7 +10,7 @@ uint64_t Series::ClosedTotal() const {
 
 SeriesRef WorkerMetrics::Shard::Find(const ConnectionInfo& info) {
   // What a peer says of itself is not comparable by pointer; such connections render their labels.
-  if (info.source == nullptr && info.source_baggage) return Create(info);
+  if (info.source == nullptr && info.source_baggage) return CreateTold(info);
   const bool proved = PrincipalsProved(info);
   SeriesKey key{.reporter = info.reporter,
                 .mutual_tls = info.mutual_tls,
@@ -29,6 +29,31 @@ SeriesRef WorkerMetrics::Shard::Find(const ConnectionInfo& info) {
   return found;
 }
 
+// Baggage whose series there is, or for which the peer has room, counts; other baggage does not.
+SeriesRef WorkerMetrics::Shard::CreateTold(const ConnectionInfo& info) {
+  const std::string peer = info.source_identity ? PrincipalOf(*info.source_identity) : "unknown";
+  const TcpLabels labels = RenderLabels(info);
+  {
+    std::lock_guard lock(mutex);
+    const auto it = series.find(labels.before_flags + labels.after_flags);
+    if (it != series.end()) return it->second;
+    if (const auto n = told.find(peer); n == told.end() || n->second < kToldLimit) {
+      if (series.size() < limit.load(std::memory_order_relaxed)) {
+        return Insert(info, labels, peer);
+      }
+    }
+  }
+  ConnectionInfo unknown = info;
+  unknown.source_baggage.reset();
+  return Find(unknown);
+}
+
+void WorkerMetrics::Shard::Forget(const Series& gone) {
+  if (gone.told_by.empty()) return;
+  const auto it = told.find(gone.told_by);
+  if (it != told.end() && --it->second == 0) told.erase(it);
+}
+
 SeriesRef WorkerMetrics::Shard::Create(const ConnectionInfo& info) {
   TcpLabels labels = RenderLabels(info);
   const std::string key = labels.before_flags + labels.after_flags;
@@ -43,8 +68,16 @@ SeriesRef WorkerMetrics::Shard::Create(const ConnectionInfo& info) {
     }
     return shared;
   }
+  return Insert(info, std::move(labels), "");
+}
+
+// Under the lock.
+SeriesRef WorkerMetrics::Shard::Insert(const ConnectionInfo& info, TcpLabels labels,
+                                       const std::string& told_by) {
   auto made = std::make_shared<Series>();
   made->labels = std::move(labels);
+  made->told_by = told_by;
+  if (!told_by.empty()) ++told[told_by];
   if (info.source != nullptr) {
     made->source_ns = info.source->ns;
     made->source_workload = info.source->workload_name;
@@ -56,7 +89,7 @@ SeriesRef WorkerMetrics::Shard::Create(const ConnectionInfo& info) {
     made->destination_ns = info.destination->ns;
     made->destination_workload = info.destination->workload_name;
   }
-  series.emplace(key, made);
+  series.emplace(made->labels.before_flags + made->labels.after_flags, made);
   return made;
 }
 

@@ -26,6 +26,7 @@ struct Series {
   // For expiry: the ends' namespace and workload name (empty: unknown), and what was seen last
   // time.
   std::string source_ns, source_workload, destination_ns, destination_workload;
+  std::string told_by;  // the peer whose baggage made the labels; empty: none
   uint64_t opened_at_last_check = 0;
   std::atomic<bool> expired{false};
 
@@ -56,9 +57,15 @@ struct SeriesKey {
 struct WorkerMetrics::Shard {
   // The series of a connection; the overflow series at the limit. Worker only.
   SeriesRef Find(const ConnectionInfo& info);
+  // Under the lock: `gone` is no longer in `series`.
+  void Forget(const Series& gone);
 
   std::mutex mutex;
   StringMap<SeriesRef> series;  // by both parts of the labels
+  // Series that the baggage of one peer may make, by its principal: beyond, its connections are of
+  // an unknown source with that principal. So one peer cannot use up the limit of all.
+  static constexpr size_t kToldLimit = 100;
+  StringMap<size_t> told;
   std::array<SeriesRef, 2> overflow;
   // Lookups of host names by labels; under the lock, as such a connection waits for more. Above the
   // limit all are counted as of no source and the name "overflow".
@@ -67,6 +74,9 @@ struct WorkerMetrics::Shard {
   std::atomic<uint64_t> overflowed{0};
   std::array<std::atomic<int64_t>, 2> sockets_open{};
   std::array<std::atomic<bool>, 2> sockets_seen{};
+  // Received bytes held for applications that do not take them, and how often a tunnel was not read
+  // for that reason: net::Budget's.
+  std::atomic<uint64_t> buffered_bytes{0}, reads_paused{0};
   // [reporter][reason], and what was refused before a context was known: [direction][reason].
   std::array<std::array<std::atomic<uint64_t>, MESH_REASON_COUNT>, 2> closed_by_reason{};
   std::array<std::array<std::atomic<uint64_t>, MESH_REASON_COUNT>, 2> refused_by_reason{};
@@ -75,6 +85,8 @@ struct WorkerMetrics::Shard {
  private:
   static constexpr size_t kRecentLimit = 4096;
   SeriesRef Create(const ConnectionInfo& info);
+  SeriesRef CreateTold(const ConnectionInfo& info);
+  SeriesRef Insert(const ConnectionInfo& info, TcpLabels labels, const std::string& told_by);
   absl::flat_hash_map<SeriesKey, SeriesRef> recent_;  // cleared when full
 };
 

@@ -108,6 +108,9 @@ class WorkerMetrics {
   // Refused before a context was known: logged as "connection failed", counted by reason only.
   void EarlyFailure(Direction direction, const SocketAddress& src, const SocketAddress& dst,
                     const absl::Status& status);
+  // What a dry-run policy would have done to a connection ("denied policy=ns/name"): a line of the
+  // access log, so that it never waits for who reads our output.
+  void DryRun(ConnectionInfo info, std::string would);
   // A connection of `source` needs the address of an endpoint that is known by name only.
   void HostLookup(const state::WorkloadRef& source, std::string_view hostname);
   void SocketOpened(Reporter reporter);

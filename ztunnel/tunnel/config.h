@@ -22,6 +22,7 @@ struct Config {
   std::vector<uint16_t> illegal_ports;
   bool ipv6 = true;
   bool reuse_port = true;  // one listener per worker
+  bool listens = true;     // false: another worker of the process does, for this one too
 
   std::string network;  // own network
   std::string cluster_id = "Kubernetes";
@@ -64,6 +65,10 @@ struct Config {
   // How to learn where a captured connection wanted to go; nothing when it was not captured.
   std::function<std::optional<SocketAddress>(const net::Socket&)> original_destination =
       [](const net::Socket& socket) { return socket.OriginalDestination(); };
+
+  // Received bytes held for applications that do not take them (net::Budget): of the process, and
+  // of a worker once they are shared out.
+  size_t buffered_bytes = 512 << 20;
 
   // Limits of one worker in one pod; above them a connection is refused with reason `limit`.
   size_t max_connections_per_pod = 100'000;

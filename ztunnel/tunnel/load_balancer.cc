@@ -96,7 +96,9 @@ absl::StatusOr<Choice> ChooseEndpoint(const LoadBalanceInput& in, absl::BitGenRe
   const bool declared = service.ports.contains(in.port);
   const auto ranked =
       service.lb_mode == state::LbMode::kStrict || service.lb_mode == state::LbMode::kFailover;
-  std::vector<std::pair<const state::Endpoint*, uint16_t>> usable;
+  // Kept for the next choice of the thread: a large service's are many.
+  thread_local std::vector<std::pair<const state::Endpoint*, uint16_t>> usable;
+  usable.clear();
   uint64_t total = 0;
   int best = 0;
   for (const state::Endpoint& endpoint : in.state.Endpoints(service)) {

@@ -6,6 +6,7 @@ namespace mesh::tunnel {
 namespace {
 
 constexpr int kReadsPerTurn = 4;
+constexpr size_t kReadOverBudget = 4096;
 
 }  // namespace
 
@@ -15,6 +16,8 @@ PlainRelay::PlainRelay(base::EventLoop& loop, net::SharedBuffers& buffers, net::
   client_.relay = server_.relay = this;
   client_.socket = std::move(client);
   server_.socket = std::move(server);
+  client_.hold.Join(buffers.budget);
+  server_.hold.Join(buffers.budget);
 }
 
 PlainRelay::~PlainRelay() {
@@ -43,8 +46,8 @@ void PlainRelay::OnSide(Side& side, uint32_t events) {
     if (const int error = side.socket.TakeError(); error != 0) return Fail(error);
   }
   if ((events & EPOLLOUT) != 0 && !side.pending.empty()) {
-    net::Buffer pending = std::move(side.pending);
-    side.pending = net::Buffer();
+    const net::Buffer pending = std::move(side.pending);
+    side.hold.Set(0);
     if (!Deliver(side, pending.data())) return;
     if (side.pending.empty()) Pump(other, side);
     if (finished()) return;
@@ -59,8 +62,9 @@ void PlainRelay::OnSide(Side& side, uint32_t events) {
 void PlainRelay::Pump(Side& from, Side& to) {
   for (int i = 0; i < kReadsPerTurn; ++i) {
     if (finished() || from.ended || !from.readable || !to.pending.empty()) break;
-    constexpr size_t kSize = net::SharedBuffers::kBytes;
-    const std::span<std::byte> space = buffers_.wire_in.Reserve(kSize).first(kSize);
+    // Who is over the budget goes on with little: what is not taken is held.
+    const size_t size = buffers_.budget.Over() ? kReadOverBudget : net::SharedBuffers::kBytes;
+    const std::span<std::byte> space = buffers_.wire_in.Reserve(size).first(size);
     const net::IoResult read = from.socket.Read(space);
     switch (read.kind) {
       case net::IoResult::Kind::kBlocked:
@@ -100,6 +104,7 @@ bool PlainRelay::Deliver(Side& to, std::span<const std::byte> bytes) {
   }
   if (written.kind == net::IoResult::Kind::kDone) bytes = bytes.subspan(written.bytes);
   to.pending.Append(bytes);
+  to.hold.Set(to.pending.size());
   return true;
 }
 

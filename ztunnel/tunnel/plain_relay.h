@@ -24,7 +24,8 @@ class PlainRelay final : public Relay {
     void OnEvents(uint32_t events) override { relay->OnSide(*this, events); }
     PlainRelay* relay = nullptr;
     net::Socket socket;
-    net::Buffer pending;   // to be written here
+    net::Buffer pending;  // to be written here
+    net::Budget::Hold hold;
     bool readable = true;  // until a read says otherwise
     bool hangup = false;   // the end is near: read until it is seen
     bool ended = false;    // has sent all it will

@@ -49,6 +49,7 @@ absl::Status PodRuntime::ListenOn(std::optional<net::Listener>& listener, uint16
 }
 
 absl::Status PodRuntime::Listen() {
+  if (!core.config.listens) return absl::OkStatus();
   const std::string what = "listen in pod " + pod->ns + "/" + pod->name;
   if (!pod->only_port) {
     RETURN_IF_ERROR(
@@ -85,17 +86,23 @@ void PodRuntime::Accept(net::Socket socket, Serve serve) {
 
 void PodRuntime::Drain() {
   draining_ = true;
-  outbound_.reset();
-  plaintext_.reset();
-  hbone_.reset();
-  for (auto& tunnel : handshaking_) tunnel->connection().Drain();
-  for (auto& tunnel : tunnels_) tunnel->connection().Drain();
+  for (std::optional<net::Listener>* listener : {&outbound_, &plaintext_, &hbone_}) {
+    if (*listener) (*listener)->AcceptAll();
+    listener->reset();
+  }
+  for (auto& tunnel : tunnels_) DrainTunnel(*tunnel);
   pool.Retire();
 }
 
+void PodRuntime::DrainTunnel(ServerTunnel& tunnel) {
+  tunnel.connection().Drain();
+  told_by_ = std::max(told_by_, core.loop.Now() + hbone::kGoAwayGrace);
+}
+
 bool PodRuntime::Idle() const {
-  // Tunnels without streams do not count: their peers were told, and may never close.
-  return tasks_.empty() && live.empty();
+  if (!tasks_.empty() || !live.empty() || !handshaking_.empty()) return false;
+  // Then tunnels without streams do not count: their peers may never close.
+  return tunnels_.empty() || core.loop.Now() > told_by_;
 }
 
 void PodRuntime::CloseRevoked() {
@@ -128,7 +135,6 @@ void PodRuntime::AddTunnel(net::Socket socket, std::unique_ptr<tls::Session> tls
   tunnel.place() = {&handshaking_, std::prev(handshaking_.end())};
   CountHandshakes(1);
   tunnel.connection().Start();
-  if (draining_) tunnel.connection().Drain();
 }
 
 void PodRuntime::MakeRoomForHandshake() {
@@ -168,7 +174,10 @@ void PodRuntime::Move(ServerTunnel& tunnel, Tunnels& to) {
   place.list = &to;
 }
 
-void PodRuntime::TunnelOpened(ServerTunnel& tunnel) { Move(tunnel, tunnels_); }
+void PodRuntime::TunnelOpened(ServerTunnel& tunnel) {
+  Move(tunnel, tunnels_);
+  if (draining_) DrainTunnel(tunnel);
+}
 
 void PodRuntime::TunnelClosed(ServerTunnel& tunnel) {
   Move(tunnel, dead_tunnels_);

@@ -30,9 +30,10 @@ class PodRuntime final : public base::Deferred {
   ~PodRuntime() override;
 
   absl::Status Listen();
-  // No new connections; tunnels say GOAWAY; what is there goes on.
+  // No new connections after those that wait to be accepted; tunnels say GOAWAY; what is there goes
+  // on.
   void Drain();
-  // Nothing is left of what Drain left.
+  // Nothing is left of what Drain left, and peers have had the time to hear that no more is wanted.
   bool Idle() const;
 
   // Ends tunnels and connections whose peer's certificate the present lists take back.
@@ -53,6 +54,7 @@ class PodRuntime final : public base::Deferred {
                         Serve serve);
   void Accept(net::Socket socket, Serve serve);
   absl::Status HasRoomFor(Serve serve) const;
+  void DrainTunnel(ServerTunnel& tunnel);
   void Move(ServerTunnel& tunnel, Tunnels& to);
   void MakeRoomForHandshake();
   void EndOldestHandshake(size_t limit, std::string_view whose);
@@ -66,6 +68,7 @@ class PodRuntime final : public base::Deferred {
   Tunnels tunnels_;      // open, or closing
   Tunnels dead_tunnels_;
   bool draining_ = false;
+  absl::Time told_by_ = absl::InfinitePast();  // draining: when the peers of tunnels know
 
  public:
   hbone::Pool pool;

@@ -46,6 +46,11 @@ void ServerTunnel::OnOpen(hbone::Connection&) {
   pod_.TunnelOpened(*this);
 }
 
+// A peer whose certificate is over proves itself anew.
+void ServerTunnel::OnTick(hbone::Connection& connection) {
+  if (!connection.going_away() && connection.peer_not_after() <= absl::Now()) connection.Drain();
+}
+
 void ServerTunnel::OnClosed(hbone::Connection&, const absl::Status& status) {
   if (!opened_ && !status.ok()) {
     core_.metrics.EarlyFailure(telemetry::Direction::kInbound, peer_, local_, status);

@@ -20,6 +20,7 @@ class ServerTunnel final : public hbone::Connection::Owner {
   void OnOpen(hbone::Connection&) override;
   h2::StreamHandler* OnRequest(hbone::Connection& connection, int32_t stream,
                                h2::Headers headers) override;
+  void OnTick(hbone::Connection& connection) override;
   void OnClosed(hbone::Connection& connection, const absl::Status& status) override;
 
   WorkerCore& core_;

@@ -1,5 +1,7 @@
 #include "ztunnel/tunnel/tunnel_relay.h"
 
+#include <utility>
+
 #include "ztunnel/base/status.h"
 
 namespace mesh::tunnel {
@@ -18,6 +20,7 @@ TunnelRelay::~TunnelRelay() {
 void TunnelRelay::Bind(hbone::Connection& connection, int32_t stream) {
   connection_ = &connection;
   stream_ = stream;
+  hold_.Join(connection.budget());
 }
 
 void TunnelRelay::Respond(const h2::Headers& headers) {
@@ -33,6 +36,7 @@ void TunnelRelay::Refuse(const h2::Headers& headers) {
 }
 
 void TunnelRelay::Start(net::Socket app, Counters counters) {
+  if (finished()) return app.Reset();
   app_ = std::move(app);
   counters_ = counters;
   started_ = true;
@@ -116,7 +120,11 @@ void TunnelRelay::FlushPending() {
     const size_t written = WriteApp(pending_.data());
     if (finished() || written == 0) return;
     pending_.Consume(written);
-    if (!stream_closed_) connection_->Consumed(stream_, written);
+    if (stream_closed_) {
+      hold_.Set(pending_.size());
+    } else {
+      connection_->Consumed(stream_, written);
+    }
   }
   pending_.Free();
   if (peer_ended_) EndAppWriting();
@@ -132,9 +140,15 @@ void TunnelRelay::OnEnd() {
 void TunnelRelay::OnClosed(uint32_t error_code) {
   stream_closed_ = true;
   close_code_ = error_code;
-  connection_ = nullptr;
+  hbone::Connection* const connection = std::exchange(connection_, nullptr);
   answered_.Set();
   if (finished()) return;
+  hold_.Set(pending_.size());
+  // A peer that leaves its bytes behind and comes with more would never be held back.
+  if (!pending_.empty() && connection->budget().Over()) {
+    return Abort(telemetry::WithReason(
+        ResourceExhausted("the application did not take what the peer sent"), MESH_REASON_LIMIT));
+  }
   if (error_code == h2::kNoError || error_code == h2::kCancel) {
     // The end, also where the peer says CANCEL: it has closed, not failed.
     peer_ended_ = true;

@@ -31,6 +31,7 @@ class TunnelRelay final : public Relay, public base::EventHandler, public h2::St
   }  // empty: the stream ended without
   const h2::Headers& response() const { return response_; }
   uint32_t close_code() const { return close_code_; }
+  // Nobody waits for an answer any more.
   bool stream_closed() const { return stream_closed_; }
 
   // Server side: the answers. No effect when the stream is gone.
@@ -61,7 +62,8 @@ class TunnelRelay final : public Relay, public base::EventHandler, public h2::St
   int32_t stream_ = 0;
   net::Socket app_;
   Counters counters_;
-  net::Buffer pending_;  // for the application
+  net::Buffer pending_;     // for the application
+  net::Budget::Hold hold_;  // of pending_, once the stream is gone that it counted for
   base::Event answered_;
   h2::Headers response_;
   std::string status_code_;

@@ -99,7 +99,6 @@ struct Callbacks {
     if (stream == nullptr) return 0;
     stream->header_bytes += name_length + value_length + 32;  // RFC 9113 6.5.2
     if (stream->header_bytes > (self.options_.server ? kServerHeaderBytes : kClientHeaderBytes)) {
-      stream->too_large = true;
       return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
     stream->headers.push_back({std::string(reinterpret_cast<const char*>(name), name_length),
@@ -157,7 +156,7 @@ struct Callbacks {
       return 0;
     }
     stream->held += length;
-    self.held_ += length;
+    self.SetHeld(self.held_ + length);
     self.owed_ += length;
     stream->handler->OnData(std::as_bytes(std::span(data, length)));
     self.PayConnectionWindow();
@@ -187,6 +186,7 @@ struct Callbacks {
 };
 
 Session::Session(SessionVisitor& visitor, Options options) : visitor_(visitor), options_(options) {
+  if (options_.budget != nullptr) hold_.Join(*options_.budget);
   nghttp2_session_callbacks* callbacks = nullptr;
   nghttp2_option* option = nullptr;
   MESH_CHECK(nghttp2_session_callbacks_new(&callbacks) == 0, "out of memory");
@@ -299,9 +299,14 @@ void Session::Consumed(int32_t id, size_t bytes) {
   if (stream == nullptr) return;
   bytes = std::min(bytes, stream->held);
   stream->held -= bytes;
-  held_ -= bytes;
+  SetHeld(held_ - bytes);
   nghttp2_session_consume_stream(session_, id, bytes);
   PayConnectionWindow();
+}
+
+void Session::SetHeld(size_t bytes) {
+  held_ = bytes;
+  hold_.Set(bytes);
 }
 
 // A few blocked applications must not stop the others of the tunnel: the connection's window opens
@@ -325,7 +330,7 @@ void Session::Detach(int32_t id) {
 void Session::Forget(int32_t id, uint32_t error_code) {
   auto node = streams_.extract(id);
   if (node.empty()) return;
-  held_ -= node.mapped()->held;
+  SetHeld(held_ - node.mapped()->held);
   PayConnectionWindow();
   if (StreamHandler* handler = node.mapped()->handler) handler->OnClosed(error_code);
 }

@@ -82,6 +82,7 @@ struct Options {
   uint32_t data_frame_bytes = (256 << 10) - 9;
   // Received bytes that handlers hold in all streams before the connection's window closes too.
   size_t buffered_bytes = 32 << 20;
+  net::Budget* budget = nullptr;  // of them, over all sessions of a worker; null: none
 };
 
 class Session {
@@ -99,6 +100,9 @@ class Session {
   bool Finished() const;  // GOAWAY was said and nothing is left to do
   // Not OK once Produce has said GOAWAY for what the peer got wrong.
   const absl::Status& failure() const { return failure_; }
+  // Its part of the budget is used up: Receive nothing for now. What was taken since opens it
+  // again.
+  bool Full() const { return hold_.Full(); }
 
   // Client. The stream's id; kUnavailable when the connection takes no more.
   // `handler` lives until OnClosed or Detach.
@@ -115,7 +119,7 @@ class Session {
 
   void Ping();
   // Server: no new streams, those in progress go on. First a notice, and once that has had time to
-  // arrive the last word, so that no request in flight is lost.
+  // arrive (the caller's to wait) the last word, so that no request in flight is lost.
   void GoAwayNotice();
   void GoAway();
   // The connection is gone: every stream's OnClosed runs with `error_code`.
@@ -130,14 +134,14 @@ class Session {
     StreamHandler* handler = nullptr;
     Headers headers;
     size_t header_bytes = 0;
-    size_t held = 0;         // received, not yet Consumed
-    bool answered = false;   // a client's stream whose final response came
-    bool too_large = false;  // its headers exceed the limit
+    size_t held = 0;        // received, not yet Consumed
+    bool answered = false;  // a client's stream whose final response came
   };
   friend struct Callbacks;
 
   Stream* FindStream(int32_t id);
   void Forget(int32_t id, uint32_t error_code);
+  void SetHeld(size_t bytes);
   void PayConnectionWindow();
 
   SessionVisitor& visitor_;
@@ -148,6 +152,7 @@ class Session {
   size_t out_limit_ = 0;
   std::vector<int32_t> postponed_;  // had data when the turn's output was full
   size_t held_ = 0;                 // of all streams
+  net::Budget::Hold hold_;          // of it
   size_t owed_ = 0;                 // of it, not yet returned to the connection's window
   bool inside_ = false;
   absl::Status failure_;

@@ -146,6 +146,43 @@ TEST(H2Session, ABlockedStreamHoldsItsWindowAndNobodyElses) {
   EXPECT_EQ(pair.server_visitor.endpoints[id].received, "hello");
 }
 
+TEST(H2Session, WhatHandlersHoldCountsUntilItIsConsumedOrGone) {
+  net::Budget budget;
+  budget.SetLimit(1000);
+  Server visitor;
+  Session server(visitor, {.server = true, .budget = &budget});
+  visitor.session = &server;
+  Client client_visitor;
+  Session client(client_visitor, {});
+  const auto run = [&] {
+    for (int i = 0; i < 4; ++i) {
+      net::Buffer wire, back;
+      EXPECT_TRUE(client.Produce(wire, 256 << 10).ok());
+      EXPECT_TRUE(server.Receive(wire.data()).ok());
+      EXPECT_TRUE(server.Produce(back, 256 << 10).ok());
+      EXPECT_TRUE(client.Receive(back.data()).ok());
+    }
+  };
+  Endpoint endpoint;
+  const auto id = client.Request({{":method", "CONNECT"}, {":authority", "10.0.0.1:80"}}, endpoint);
+  ASSERT_TRUE(id.ok());
+  run();
+  Endpoint& far = visitor.endpoints[*id];
+  far.consume = false;
+  endpoint.to_send = std::string(5000, 'x');
+  client.Resume(*id);
+  run();
+  EXPECT_EQ(budget.held(), 5000u);
+  EXPECT_TRUE(server.Full());
+  server.Consumed(*id, 4500);
+  EXPECT_EQ(budget.held(), 500u);
+  EXPECT_FALSE(server.Full());
+  client.Reset(*id, kCancel);
+  run();
+  EXPECT_EQ(far.closed, 1);
+  EXPECT_EQ(budget.held(), 0u);
+}
+
 TEST(H2Session, ASmallStreamPassesBulk) {
   Pair pair;
   Endpoint bulk, small;

@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kTurn = net::SharedBuffers::kBytes;
 constexpr int kReadsPerTurn = 2;
-constexpr absl::Duration kGoAwayGrace = absl::Seconds(1);  // for the notice to arrive
+constexpr absl::Duration kPause = absl::Milliseconds(20);
 
 mesh_reason ReasonOf(tls::Session::Refusal refusal) {
   switch (refusal) {
@@ -78,6 +78,8 @@ void Connection::OnEvents(uint32_t events) {
 void Connection::ReadWire() {
   for (int i = 0; i < kReadsPerTurn; ++i) {
     if (closed_ || closing_) return;
+    if (h2_ != nullptr && h2_->Full()) return PauseReading();
+    paused_since_ = absl::InfiniteFuture();
     const std::span<std::byte> space = buffers_.wire_in.Reserve(kTurn).first(kTurn);
     const net::IoResult read = socket_.Read(space);
     switch (read.kind) {
@@ -102,11 +104,23 @@ void Connection::ReadWire() {
     // A short read of an edge-triggered socket emptied it, unless the end is behind it.
     if (read.bytes < space.size() && !hangup_) return;
   }
+  ReadAgain(absl::ZeroDuration());
+}
+
+void Connection::ReadAgain(absl::Duration delay) {
   if (read_again_ != 0) return;
-  read_again_ = loop_.After(absl::ZeroDuration(), [this] {
+  read_again_ = loop_.After(delay, [this] {
     read_again_ = 0;
     ReadWire();
   });
+}
+
+void Connection::PauseReading() {
+  if (paused_since_ == absl::InfiniteFuture()) {
+    paused_since_ = loop_.Now();
+    buffers_.budget.CountPause();
+  }
+  ReadAgain(kPause);
 }
 
 absl::Status Connection::Take(std::span<const std::byte> wire) {
@@ -119,7 +133,9 @@ absl::Status Connection::Take(std::span<const std::byte> wire) {
   }
   if (!tls_->established()) return absl::OkStatus();
   if (h2_ == nullptr) {
-    h2_ = std::make_unique<h2::Session>(*this, options_.h2);
+    h2::Options options = options_.h2;
+    options.budget = &buffers_.budget;
+    h2_ = std::make_unique<h2::Session>(*this, options);
     if (timer_ != 0) loop_.CancelTimer(timer_);
     timer_ = loop_.After(options_.ping_interval, [this] { Tick(); });
     loop_.RequestFlush(*this);
@@ -185,6 +201,11 @@ absl::Status Connection::WriteTurn() {
 void Connection::Tick() {
   timer_ = 0;
   if (closed_ || closing_) return;
+  if (loop_.Now() - paused_since_ >= options_.ping_timeout) {
+    Close(Reason(ResourceExhausted("applications do not take what the tunnel's peer sent"),
+                 MESH_REASON_LIMIT));
+    return;
+  }
   if (loop_.Now() - ping_sent_ >= options_.ping_timeout) {
     Close(Reason(DeadlineExceeded("tunnel peer answered no ping"), MESH_REASON_H2_FAILURE));
     return;

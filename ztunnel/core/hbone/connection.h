@@ -5,7 +5,9 @@
 // one buffer, all records in one send. Owner: a Pool or the server side of a pod; it destroys the
 // connection later than OnClosed, not within a callback (use Defer). Thread: the loop's. Memory:
 // buffers are the worker's; a tunnel owns one only while its socket is blocked (what one turn made,
-// about 300 KiB), and then nothing more is made.
+// about 300 KiB), and then nothing more is made. While the worker holds too much for applications
+// that do not take it (core/net/budget.h), tunnels with their share of that are not read from; one
+// for which that lasts as long as a ping may ends with reason limit.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -20,6 +22,9 @@
 #include "ztunnel/core/tls/session.h"
 
 namespace mesh::hbone {
+
+// After the notice of GOAWAY, for it to arrive: until then a server serves new streams.
+inline constexpr absl::Duration kGoAwayGrace = absl::Seconds(1);
 
 class Connection final : public base::EventHandler,
                          public base::Flusher,
@@ -54,15 +59,23 @@ class Connection final : public base::EventHandler,
   void Close(absl::Status status);
   // Client: no new streams; closes when the last has ended and everything is sent.
   void CloseWhenSent();
-  // Server: no new streams, the rest goes on; closes when the last has ended.
+  // Server: no new streams after kGoAwayGrace, the rest goes on; closes when the last has ended.
+  // A tunnel in its handshake is closed.
   void Drain();
+  // Client: no new streams; the owner closes it when the last has ended.
+  void Retire() { going_away_ = true; }
 
   bool open() const { return h2_ != nullptr && !closed_; }
   bool TakesRequests() const { return open() && !going_away_ && h2_->TakesRequests(); }
   size_t streams() const { return h2_ ? h2_->streams() : 0; }
   const std::optional<identity::Identity>& peer() const { return tls_->peer(); }
   const identity::PeerRef& peer_chain() const { return tls_->peer_chain(); }
+  // When the peer has to prove itself anew.
+  absl::Time peer_not_after() const {
+    return peer_chain() == nullptr ? absl::InfiniteFuture() : peer_chain()->not_after;
+  }
   const net::Socket& socket() const { return socket_; }
+  net::Budget& budget() { return buffers_.budget; }
   // How long there has been no stream; zero when there is one.
   absl::Duration IdleFor() const;
   bool going_away() const { return going_away_; }
@@ -85,6 +98,8 @@ class Connection final : public base::EventHandler,
   void OnPong() override;
 
   void ReadWire();
+  void ReadAgain(absl::Duration delay);
+  void PauseReading();
   absl::Status Take(std::span<const std::byte> wire);
   absl::Status WriteUnsent();
   absl::Status WriteTurn();
@@ -104,6 +119,7 @@ class Connection final : public base::EventHandler,
   base::EventLoop::TimerId goaway_ = 0;
   absl::Time last_used_;
   absl::Time ping_sent_ = absl::InfiniteFuture();
+  absl::Time paused_since_ = absl::InfiniteFuture();  // reading
   std::optional<absl::Status> closing_;
   bool blocked_ = false;
   bool hangup_ = false;  // the end is behind what is still to be read

@@ -26,8 +26,10 @@ struct Pool::Waiter {
 
 class Pool::Pooled final : public Connection::Owner {
  public:
-  Pooled(Pool& pool, PoolKey k, net::Socket socket, std::unique_ptr<tls::Session> tls)
+  Pooled(Pool& pool, PoolKey k, identity::CertificateRef shown, net::Socket socket,
+         std::unique_ptr<tls::Session> tls)
       : key(std::move(k)),
+        certificate(std::move(shown)),
         connection(pool.loop_, pool.buffers_, std::move(socket), std::move(tls),
                    pool.options_.connection, *this),
         pool_(pool) {}
@@ -37,6 +39,12 @@ class Pool::Pooled final : public Connection::Owner {
     pool_.OnOpen(key);
   }
   void OnTick(Connection&) override {
+    // Nobody's word is taken for longer than it was given: with a renewed certificate (or renewed
+    // roots) there is another tunnel, and a peer whose certificate is over proves itself anew.
+    const identity::CertificateRef now = pool_.certificates_.TryGet(key.source);
+    if ((now != nullptr && now != certificate) || connection.peer_not_after() <= absl::Now()) {
+      connection.Retire();
+    }
     const bool done = pool_.retiring_ || connection.going_away();
     if (connection.streams() == 0 && (done || connection.IdleFor() >= pool_.options_.idle)) {
       connection.Close(absl::OkStatus());
@@ -45,6 +53,7 @@ class Pool::Pooled final : public Connection::Owner {
   void OnClosed(Connection&, const absl::Status& status) override { pool_.OnClosed(*this, status); }
 
   const PoolKey key;
+  const identity::CertificateRef certificate;
   Connection connection;
   bool opened = false;
 
@@ -138,11 +147,11 @@ base::Task<absl::Status> Pool::ConnectNow(const PoolKey& key) {
   net::ConnectResult connected = co_await net::Connect(loop_, std::move(target));
   if (connected.error != 0) co_return ConnectFailure(connected.error, key.address, true);
   absl::StatusOr<std::unique_ptr<tls::Session>> tls =
-      tls::Session::Client(*std::move(certificate), key.accepted, verifier_);
+      tls::Session::Client(*certificate, key.accepted, verifier_);
   if (!tls.ok()) co_return telemetry::WithReason(tls.status(), MESH_REASON_TLS_FAILURE);
   Entry& entry = EntryOf(key);
-  entry.connections.push_back(
-      std::make_unique<Pooled>(*this, key, std::move(connected.socket), *std::move(tls)));
+  entry.connections.push_back(std::make_unique<Pooled>(
+      *this, key, *std::move(certificate), std::move(connected.socket), *std::move(tls)));
   ++connections_;
   entry.connections.back()->connection.Start();
   co_return absl::OkStatus();

@@ -2,9 +2,9 @@
 //
 // Key: who we are, whom we accept, where it is, and from which address. One connection is opened
 // per key at a time, the others who want it wait. A connection takes up to `max_streams` streams,
-// then another is opened; it leaves the pool on GOAWAY and closes when its last stream has ended,
-// or when it was idle. Thread: the loop's. Owner: the pod on the worker; destroyed after the tasks
-// that use it.
+// then another is opened; it leaves the pool on GOAWAY, and when one of the two certificates is no
+// longer the present one; it closes when its last stream has ended, or when it was idle. Thread:
+// the loop's. Owner: the pod on the worker; destroyed after the tasks that use it.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>

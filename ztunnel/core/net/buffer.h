@@ -9,6 +9,9 @@
 #include <cstring>
 #include <memory>
 #include <span>
+#include <utility>
+
+#include "ztunnel/core/net/budget.h"
 
 namespace mesh::net {
 
@@ -16,6 +19,19 @@ class Buffer {
  public:
   Buffer() = default;
   explicit Buffer(size_t capacity) { Grow(capacity); }
+  // What was moved from is empty.
+  Buffer(Buffer&& other) noexcept
+      : bytes_(std::move(other.bytes_)),
+        capacity_(std::exchange(other.capacity_, 0)),
+        begin_(std::exchange(other.begin_, 0)),
+        end_(std::exchange(other.end_, 0)) {}
+  Buffer& operator=(Buffer&& other) noexcept {
+    bytes_ = std::move(other.bytes_);
+    capacity_ = std::exchange(other.capacity_, 0);
+    begin_ = std::exchange(other.begin_, 0);
+    end_ = std::exchange(other.end_, 0);
+    return *this;
+  }
 
   std::span<const std::byte> data() const { return {bytes_.get() + begin_, end_ - begin_}; }
   size_t size() const { return end_ - begin_; }
@@ -78,6 +94,8 @@ struct SharedBuffers {
   Buffer plain_in{kBytes + 65536};  // decrypted
   Buffer plain_out{kBytes + 65536};
   Buffer wire_out{kBytes + 131072};  // encrypted, to be sent
+  // Beside them: what connections hold longer, in buffers of their own.
+  Budget budget;
 };
 
 }  // namespace mesh::net

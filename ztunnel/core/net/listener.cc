@@ -6,6 +6,7 @@
 
 namespace mesh::net {
 
+constexpr int kMaxBacklog = 4096;
 constexpr int kAcceptsPerTurn = 64;  // a flood of new connections lets the others breathe
 
 Listener::Listener(base::EventLoop& loop, UniqueFd fd, std::function<void(Socket)> on_accept)
@@ -23,16 +24,24 @@ Listener::~Listener() {
   loop_.Remove(fd_.get(), *this);
 }
 
-void Listener::OnEvents(uint32_t) {
-  absl::Duration again = absl::ZeroDuration();
-  for (int i = 0; i < kAcceptsPerTurn; ++i) {
+Listener::Accepted Listener::AcceptOne() {
+  for (;;) {
     UniqueFd accepted(accept4(fd_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (accepted) {
       on_accept_(Socket(std::move(accepted)));
-      continue;
+      return Accepted::kOne;
     }
     if (errno == ECONNABORTED || errno == EINTR) continue;
-    if (errno == EAGAIN) return;
+    return errno == EAGAIN ? Accepted::kNone : Accepted::kNoRoom;
+  }
+}
+
+void Listener::OnEvents(uint32_t) {
+  absl::Duration again = absl::ZeroDuration();
+  for (int i = 0; i < kAcceptsPerTurn; ++i) {
+    const Accepted accepted = AcceptOne();
+    if (accepted == Accepted::kNone) return;
+    if (accepted == Accepted::kOne) continue;
     again = absl::Milliseconds(50);
     break;
   }
@@ -41,6 +50,12 @@ void Listener::OnEvents(uint32_t) {
     retry_ = 0;
     OnEvents(EPOLLIN);
   });
+}
+
+void Listener::AcceptAll() {
+  // Those that come meanwhile are taken too, within reason.
+  for (int i = 0; i < kMaxBacklog && AcceptOne() == Accepted::kOne; ++i) {
+  }
 }
 
 }  // namespace mesh::net

@@ -19,9 +19,14 @@ class Listener final : public base::EventHandler {
   Listener& operator=(const Listener&) = delete;
 
   uint16_t port() const { return port_; }
+  // Accepts what waits in the backlog: closing resets what is there.
+  void AcceptAll();
   void OnEvents(uint32_t events) override;
 
  private:
+  enum class Accepted { kOne, kNone, kNoRoom };
+  Accepted AcceptOne();
+
   base::EventLoop& loop_;
   UniqueFd fd_;
   std::function<void(Socket)> on_accept_;

@@ -29,6 +29,18 @@ TEST(Buffer, KeepsOrderWhileItMovesAndGrows) {
   EXPECT_EQ(got, expected);
 }
 
+TEST(Buffer, IsEmptyWhenItWasMovedFrom) {
+  Buffer from(64);
+  from.Append(Bytes("abc"));
+  Buffer to(std::move(from));
+  EXPECT_TRUE(from.empty());
+  EXPECT_EQ(from.capacity(), 0u);
+  from.Append(Bytes("x"));  // memory of its own
+  from = std::move(to);
+  EXPECT_EQ(from.size(), 3u);
+  EXPECT_TRUE(to.empty());
+}
+
 SocketAddress Loopback(uint16_t port) { return {IpAddress::V4(0x7f000001), port}; }
 
 base::Task<void> Dial(base::EventLoop& loop, ConnectTarget target, ConnectResult& out) {
@@ -65,6 +77,28 @@ TEST(Connect, ReachesAListenerOfBothFamilies) {
   const IoResult read = result.socket.Read(bytes);
   EXPECT_EQ(read.kind, IoResult::Kind::kError);
   EXPECT_EQ(read.error, ECONNRESET);
+}
+
+TEST(Listener, TakesAllThatWaitsBeforeItGoes) {
+  base::EventLoop loop;
+  auto fd = Listen(nullptr, {});
+  ASSERT_TRUE(fd.ok()) << fd.status();
+  std::vector<Socket> accepted;
+  auto listener = std::make_unique<Listener>(loop, std::move(*fd),
+                                             [&](Socket s) { accepted.push_back(std::move(s)); });
+  std::vector<UniqueFd> clients;
+  sockaddr_storage storage{};
+  const socklen_t length = Loopback(listener->port()).ToSockaddr(storage, AF_INET);
+  for (int i = 0; i < 100; ++i) {
+    clients.emplace_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    ASSERT_EQ(connect(clients.back().get(), reinterpret_cast<sockaddr*>(&storage), length), 0);
+  }
+  listener->AcceptAll();
+  listener.reset();
+  ASSERT_EQ(accepted.size(), clients.size());
+  char byte;
+  EXPECT_EQ(recv(clients.back().get(), &byte, 1, MSG_DONTWAIT), -1);
+  EXPECT_EQ(errno, EAGAIN) << "was reset";
 }
 
 TEST(Connect, TellsThatNobodyListens) {

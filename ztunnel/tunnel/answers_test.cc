@@ -4,19 +4,25 @@
 
 #include "ztunnel/base/async/task_set.h"
 #include "ztunnel/core/hbone/pool.h"
+#include "ztunnel/core/hbone/proxy_protocol.h"
 #include "ztunnel/tunnel/test_nodes.h"
 
 namespace mesh::tunnel {
 namespace {
 
 struct Probe final : h2::StreamHandler {
-  explicit Probe(base::EventLoop& loop) : answered(loop) {}
+  Probe(base::EventLoop& loop, size_t bytes) : answered(loop), enough(loop), wanted(bytes) {
+    if (bytes == 0) enough.Set();
+  }
   void OnHeaders(const h2::Headers& headers) override {
     status = h2::Find(headers, ":status");
     baggage = h2::Find(headers, "baggage");
     answered.Set();
   }
-  void OnData(std::span<const std::byte>) override {}
+  void OnData(std::span<const std::byte> data) override {
+    received.append(reinterpret_cast<const char*>(data.data()), data.size());
+    if (received.size() >= wanted) enough.Set();
+  }
   void OnEnd() override {}
   void OnClosed(uint32_t code) override {
     close_code = static_cast<int>(code);
@@ -24,63 +30,94 @@ struct Probe final : h2::StreamHandler {
     answered.Set();
   }
   Produced Produce(std::span<std::byte>) override { return {Produced::Kind::kBlocked}; }
-  base::Event answered;
-  std::string status, baggage;
+  base::Event answered, enough;
+  const size_t wanted;  // of the body
+  std::string status, baggage, received;
   int close_code = -1;
   bool closed = false;
 };
 
+struct Reply {
+  std::string status, baggage, body;
+  size_t wanted = 0;  // bytes of the body that are waited for
+  std::atomic<bool> done = false;
+};
+
 base::Task<void> Ask(base::EventLoop& loop, hbone::Pool& pool, hbone::PoolKey key,
-                     h2::Headers headers, std::string& status, std::string& baggage,
-                     std::atomic<bool>& done) {
-  Probe probe(loop);
+                     h2::Headers headers, Reply& reply) {
+  Probe probe(loop, reply.wanted);
   absl::StatusOr<hbone::OpenedStream> stream =
       co_await pool.Open(std::move(key), std::move(headers), probe);
   if (!stream.ok()) {
-    status = stream.status().ToString();
+    reply.status = stream.status().ToString();
   } else {
     co_await probe.answered.Wait(absl::Seconds(5));
-    status = probe.status.empty() ? "reset " + std::to_string(probe.close_code) : probe.status;
-    baggage = probe.baggage;
+    if (probe.status == "200") co_await probe.enough.Wait(absl::Seconds(5));
+    reply.status =
+        probe.status.empty() ? "reset " + std::to_string(probe.close_code) : probe.status;
+    reply.baggage = probe.baggage;
+    reply.body = probe.received;
     if (!probe.closed) {
       stream->connection->Detach(stream->id);
       stream->connection->Reset(stream->id, h2::kCancel);
     }
   }
-  done = true;
+  reply.done = true;
 }
 
 class AnswersTest : public TunnelTest {
  protected:
-  std::string Answer(const std::string& authority, const std::string& method = "CONNECT") {
+  // A client's side of tunnels to the server's pod.
+  struct Peer {
+    net::SharedBuffers buffers;
+    identity::PeerVerifier verifier;
+    std::unique_ptr<hbone::Pool> pool;
+    base::TaskSet tasks;
+  };
+  std::unique_ptr<Peer> NewPeer() {
+    auto peer = std::make_unique<Peer>();
+    OnLoop([&] {
+      peer->pool = std::make_unique<hbone::Pool>(loop_, peer->buffers, *manager_, peer->verifier,
+                                                 client_pod_->netns.get(), hbone::Pool::Options{});
+    });
+    return peer;
+  }
+  void End(Peer& peer) {
+    OnLoop([&] {
+      peer.tasks.CancelAll();
+      peer.pool.reset();
+    });
+  }
+  // `first` runs in the same turn, before the request is made.
+  void Request(Peer& peer, h2::Headers headers, Reply& reply, std::function<void()> first = {}) {
+    OnLoop([&] {
+      if (first) first();
+      hbone::PoolKey key{client_pod_->Identity(),
+                         {server_pod_->Identity()},
+                         {*IpAddress::Parse(kServerIp), 15008},
+                         std::nullopt};
+      peer.tasks.Start(Ask(loop_, *peer.pool, std::move(key), headers, reply));
+    });
+    while (!reply.done) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+
+  std::string Answer(const std::string& authority, const std::string& method = "CONNECT",
+                     size_t body = 0) {
     h2::Headers headers = {{":method", method}, {":authority", authority}};
     if (method != "CONNECT") {
       headers.push_back({":scheme", "https"});
       headers.push_back({":path", "/"});
     }
-    std::string status;
-    std::atomic<bool> done = false;
-    base::TaskSet tasks;
-    net::SharedBuffers buffers;
-    identity::PeerVerifier verifier;
-    std::unique_ptr<hbone::Pool> pool;
-    OnLoop([&] {
-      pool = std::make_unique<hbone::Pool>(loop_, buffers, *manager_, verifier,
-                                           client_pod_->netns.get(), hbone::Pool::Options{});
-      const hbone::PoolKey key{client_pod_->Identity(),
-                               {server_pod_->Identity()},
-                               {*IpAddress::Parse(kServerIp), 15008},
-                               std::nullopt};
-      tasks.Start(Ask(loop_, *pool, key, headers, status, baggage_, done));
-    });
-    while (!done) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    OnLoop([&] {
-      tasks.CancelAll();
-      pool.reset();
-    });
-    return status;
+    Reply reply;
+    reply.wanted = body;
+    const auto peer = NewPeer();
+    Request(*peer, headers, reply);
+    End(*peer);
+    baggage_ = reply.baggage;
+    body_ = reply.body;
+    return reply.status;
   }
-  std::string baggage_;
+  std::string baggage_, body_;
 };
 
 TEST_F(AnswersTest, EachRequestItsStatus) {
@@ -180,24 +217,69 @@ TEST_F(AnswersTest, APodWithOnePortIsReachedThereAndByTunnelAlone) {
   }
 }
 
-TEST_F(AnswersTest, AnApplicationTunnelServesOthersAndIsToldWhom) {
-  Listen(1);
+TEST_F(AnswersTest, ARequestOnItsWayWhenThePodDrainsIsServed) {
+  Listen(2);
   Run();
-  istio::workload::Address address;
-  auto& w = *address.mutable_workload();
-  w.set_uid("k//Pod/default/server");
-  w.set_name("server");
-  w.set_namespace_("default");
-  w.set_service_account("server");
-  w.add_addresses(Bytes(kServerIp));
-  w.set_tunnel_protocol(istio::workload::HBONE);
-  w.mutable_application_tunnel()->set_protocol(istio::workload::ApplicationTunnel::PROXY);
-  w.mutable_application_tunnel()->set_port(server_port_);
-  OnLoop([&] {
-    ASSERT_TRUE(store_.UpsertAddress(w.uid(), address).ok());
-    far_->SetState(store_.Publish());
-  });
-  EXPECT_EQ(Answer("10.244.2.21:7000"), "200");
+  const h2::Headers headers = {{":method", "CONNECT"},
+                               {":authority", kServerIp + ":" + std::to_string(server_port_)}};
+  const auto peer = NewPeer();
+  Reply first, second;
+  Request(*peer, headers, first);
+  EXPECT_EQ(first.status, "200");
+  const auto busy = [this] {
+    size_t n = 0;
+    OnLoop([&] { n = far_->connections(); });
+    return n > 0;
+  };
+  for (int i = 0; i < 2000 && busy(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  Request(*peer, headers, second,
+          [this] { far_->RemovePod("server-uid", Worker::Removal::kDrain); });
+  EXPECT_EQ(second.status, "200");
+  End(*peer);
+}
+
+class ApplicationTunnelTest : public AnswersTest {
+ protected:
+  // The server's application wants PROXY headers, at its own port, for whatever is asked for.
+  void RunTunnelled() {
+    Run();
+    istio::workload::Address address = WorkloadOf("server");
+    auto& w = *address.mutable_workload();
+    w.add_addresses(Bytes(kServerIp));
+    w.mutable_application_tunnel()->set_protocol(istio::workload::ApplicationTunnel::PROXY);
+    w.mutable_application_tunnel()->set_port(server_port_);
+    for (const std::string& policy : policies_) w.add_authorization_policies(policy);
+    OnLoop([&] {
+      Put(store_, w.uid(), address);
+      far_->SetState(store_.Publish());
+    });
+  }
+};
+
+TEST_F(ApplicationTunnelTest, ServesOthersAndIsToldWhom) {
+  Listen(1);
+  RunTunnelled();
+  const auto header = [this](uint16_t port) {
+    return hbone::ProxyProtocolHeader({*IpAddress::Parse(kClientIp), port},
+                                      {*IpAddress::Parse("10.244.2.21"), 7000},
+                                      client_pod_->Identity());
+  };
+  // The application sends back what it got.
+  EXPECT_EQ(Answer("10.244.2.21:7000", "CONNECT", header(0).size()), "200");
+  constexpr size_t kSourcePort = 24;
+  ASSERT_EQ(body_.size(), header(0).size());
+  const auto byte = [this](size_t i) { return static_cast<uint8_t>(body_[i]); };
+  const auto port = static_cast<uint16_t>(byte(kSourcePort) << 8 | byte(kSourcePort + 1));
+  EXPECT_EQ(body_, header(port));
+}
+
+TEST_F(ApplicationTunnelTest, PolicyIsAskedAboutTheApplicationsPort) {
+  Listen(0);
+  DenyServer();
+  RunTunnelled();
+  EXPECT_EQ(Answer("10.244.2.21:7000"), "401");
 }
 
 }  // namespace

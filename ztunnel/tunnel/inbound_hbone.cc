@@ -37,8 +37,9 @@ uint16_t PortAt(const state::Workload& workload, const state::Service& service, 
 // Where a request leads. Only the port is the peer's choice: the connection goes to the pod that it
 // came to. A pod with an application tunnel serves others' addresses: it is told which by `asked`.
 struct Target {
-  SocketAddress pod;    // what policy is asked about
-  SocketAddress asked;  // the authority, a service's name as one of its addresses
+  SocketAddress pod;      // with the port that was asked for, as the pod's own services name it
+  uint16_t app_port = 0;  // the application's: what policy is asked about
+  SocketAddress asked;    // the authority, a service's name as one of its addresses
 };
 
 Refusal OtherPod(const std::string& authority, const SocketAddress& local) {
@@ -115,6 +116,8 @@ Refusal TargetOf(const WorkerCore& core, const Pod& pod, const state::Workload& 
     Refusal refusal = TargetOfName(core, workload, std::get<hbone::HostPort>(authority), target);
     if (refusal.status != nullptr) return refusal;
   }
+  const auto& tunnel = workload.application_tunnel;
+  target.app_port = tunnel && tunnel->port != 0 ? tunnel->port : target.pod.port;
   if (core.IsIllegalPort(target.pod.port)) {
     return Refuse("503", MESH_REASON_ILLEGAL_PORT,
                   PermissionDenied("port {} is the mesh's own", target.pod.port));
@@ -145,6 +148,8 @@ telemetry::ConnectionInfo InfoOf(const WorkerCore& core, const PodRuntime& pod,
     info.source = nullptr;
   }
   if (!info.source) info.source_baggage = hbone::ParseBaggage(request.headers);
+  // The rest of it is the peer's word, its namespace is proved.
+  if (info.source_baggage) info.source_baggage->ns = request.identity.ns;
   info.source_identity = request.identity;
   info.destination = workload;
   info.destination_identity = workload->Identity();
@@ -164,8 +169,7 @@ net::ConnectTarget AppOf(const WorkerCore& core, const PodRuntime& pod,
   const bool proxy = tunnel && tunnel->proxy_protocol;
   net::ConnectTarget app;
   app.netns = pod.pod->netns.get();
-  app.address = target.pod;
-  if (tunnel && tunnel->port != 0) app.address.port = tunnel->port;
+  app.address = {target.pod.ip, target.app_port};
   if (proxy && core.config.localhost_app_tunnel) {
     app.address.ip = *IpAddress::Parse(target.pod.ip.IsV4() ? "127.0.0.1" : "::1");
   } else if (!pod.pod->only_port) {
@@ -251,14 +255,12 @@ base::Task<void> ServeStream(WorkerCore& core, PodRuntime& pod, TunnelRequest re
   }
 
   live.info.original_dst = live.info.actual_dst = target.pod;
-  state::MeshStateRef state = core.state;
   telemetry::ConnectionRecord record =
       core.metrics.Open(InfoOf(core, pod, request, workload, target.pod));
   live.record = &record;
   live.subject = LiveConnection::Subject{
-      workload, {request.identity, request.peer.ip, target.pod.ip, target.pod.port}};
-  absl::Status status = CheckNew(core, *state, *live.subject);
-  state = nullptr;  // the connection may outlive many of them
+      workload, {request.identity, request.peer.ip, target.pod.ip, target.app_port}};
+  absl::Status status = core.policy_watch.Begin(live);
   if (!status.ok()) {
     relay->Refuse(hbone::RefusalHeaders("401", telemetry::ReasonOf(status)));
   } else if (relay->stream_closed()) {

@@ -73,7 +73,7 @@ base::Task<void> ServePlaintext(WorkerCore& core, PodRuntime& pod, net::Socket c
   live.record = &record;
   live.subject =
       LiveConnection::Subject{workload, {std::nullopt, source.ip, wanted.ip, wanted.port}};
-  status = CheckNew(core, *state, *live.subject);
+  status = core.policy_watch.Begin(live);
   state = nullptr;  // the connection may outlive many of them
   if (status.ok()) status = co_await Deliver(core, pod, live, client, source, wanted);
   live.record = nullptr;

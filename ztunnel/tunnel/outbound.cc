@@ -92,7 +92,7 @@ base::Task<absl::Status> SameNode(WorkerCore& core, PodRuntime& pod, LiveConnect
   info.pod_uid = destination->uid;
   telemetry::ConnectionRecord record = core.metrics.Open(std::move(info));
 
-  absl::Status status = CheckNew(core, *out.state, *live.subject);
+  absl::Status status = core.policy_watch.Begin(live);
   out.state = nullptr;
   if (status.ok() && core.IsIllegalPort(target.port)) {
     status = WithReason(PermissionDenied("port {} is the mesh's own", target.port),

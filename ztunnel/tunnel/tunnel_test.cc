@@ -261,6 +261,32 @@ TEST_F(TunnelTest, DrainWaitsForWhatRunsAndTakesNothingNew) {
   EXPECT_TRUE(near_done && far_done);
 }
 
+TEST_F(TunnelTest, WhatWaitsToBeAcceptedWhenThePodDrainsIsServed) {
+  Listen(1);
+  Run();
+  UniqueFd fd;
+  OnLoop([&] {
+    fd = Connect(kServerIp, server_port_);  // the kernel's part of it: the loop is busy with this
+    near_->RemovePod("client-uid", Worker::Removal::kDrain);
+  });
+  char buffer[8];
+  EXPECT_EQ(write(fd.get(), "ping", 4), 4);
+  EXPECT_EQ(read(fd.get(), buffer, sizeof buffer), 4);
+}
+
+TEST_F(TunnelTest, WithoutPortReuseOneWorkerListensForAll) {
+  Listen(1);
+  config_.reuse_port = false;
+  Run();
+  Config config = config_;
+  config.listens = false;
+  OnLoop([&] {
+    Worker other(loop_, config, *manager_, metrics_);
+    EXPECT_TRUE(other.AddPod(client_pod_).ok());
+  });
+  EXPECT_EQ(Exchange(kServerIp, server_port_, "x"), "x");
+}
+
 TEST_F(TunnelTest, RemovedPodEndsItsConnectionsAtOnce) {
   Listen(1);
   Run();

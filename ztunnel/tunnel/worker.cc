@@ -38,20 +38,6 @@ class Worker::Impl {
     for (const auto& pod : core.draining) fn(*pod);
   }
 
-  void Recheck() {
-    if (core.state == nullptr) return;
-    ForEachPod([this](PodRuntime& pod) {
-      for (LiveConnection* live : pod.live) {
-        if (!live->subject) continue;
-        LiveConnection::Subject& subject = *live->subject;
-        if (auto now = core.state->FindWorkloadByUid(subject.destination->uid))
-          subject.destination = now;
-        if (absl::Status status = CheckPolicy(*core.state, subject); !status.ok())
-          live->Abort(std::move(status));
-      }
-    });
-  }
-
   void Remove(std::string_view uid, Removal removal) {
     if (removal == Removal::kAbort) {
       ForEachPod([&](PodRuntime& pod) {
@@ -122,7 +108,7 @@ Worker::~Worker() = default;
 
 void Worker::SetState(state::MeshStateRef state) {
   impl_->core.state = std::move(state);
-  impl_->Recheck();
+  if (impl_->core.state != nullptr) impl_->core.policy_watch.OnState();
 }
 
 void Worker::SetDemand(Demand demand) { impl_->core.demand = std::move(demand); }
@@ -139,8 +125,6 @@ const identity::PeerVerifier::Counters& Worker::peer_counters() const {
 }
 
 uint64_t Worker::handshakes() const { return impl_->core.handshakes; }
-
-void Worker::RecheckPolicies() { impl_->Recheck(); }
 
 absl::Status Worker::AddPod(PodRef pod) {
   WorkerCore& core = impl_->core;

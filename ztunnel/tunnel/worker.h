@@ -37,8 +37,8 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  // New connections use it; live inbound and same-node connections are checked against it, and end
-  // with reason policy_deny when no longer allowed. Null until the first call: connections wait.
+  // New connections use it; live inbound and same-node connections whose policies it changes are
+  // checked against it (policy_watch.h). Null until the first call: connections wait.
   void SetState(state::MeshStateRef state);
   // Before the first pod. Without it everything that exists is in the state.
   void SetDemand(Demand demand);
@@ -48,8 +48,6 @@ class Worker {
   // New peers are checked against `lists`; live tunnels and their connections too, and end with
   // reason cert_revoked. Null: nothing is revoked.
   void SetRevocations(identity::RevocationListsRef lists);
-  // The check that SetState makes, again.
-  void RecheckPolicies();
 
   // Opens this worker's listeners in the pod's namespace. An error leaves nothing behind.
   // AlreadyExists for a uid that is there; a uid that is draining is taken anew, its old

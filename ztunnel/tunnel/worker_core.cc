@@ -1,15 +1,18 @@
 #include "ztunnel/tunnel/worker_core.h"
 
 #include "ztunnel/base/async/event.h"
-#include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
+#include "ztunnel/core/telemetry/shard.h"
 #include "ztunnel/tunnel/pod_runtime.h"
 
 namespace mesh::tunnel {
 
 WorkerCore::WorkerCore(base::EventLoop& l, Config c, identity::CertificateManager& m,
                        telemetry::WorkerMetrics& t)
-    : loop(l), config(std::move(c)), certificates(m), metrics(t) {}
+    : loop(l), config(std::move(c)), certificates(m), metrics(t) {
+  buffers.budget.SetLimit(config.buffered_bytes);
+  buffers.budget.Mirror(metrics.shard().buffered_bytes, metrics.shard().reads_paused);
+}
 
 WorkerCore::~WorkerCore() {
   // One by one: a pod's tasks look at the others.
@@ -87,6 +90,7 @@ LiveConnection::LiveConnection(WorkerCore& core, PodRuntime& pod, telemetry::Dir
 }
 
 LiveConnection::~LiveConnection() {
+  core_.policy_watch.End(*this);
   list_.erase(place_);
   core_.metrics.SocketClosed(info.direction == telemetry::Direction::kOutbound
                                  ? telemetry::Reporter::kSource
@@ -106,45 +110,6 @@ void LiveConnection::Abort(absl::Status status) {
   if (aborted_) return;
   aborted_ = std::move(status);
   if (relay_ != nullptr) relay_->Abort(*aborted_);
-}
-
-namespace {
-
-authz::Decision Decide(const state::MeshState& state, const LiveConnection::Subject& subject) {
-  const std::vector<authz::PolicyRef> policies = state.PoliciesFor(*subject.destination);
-  return authz::Check(policies, subject.connection);
-}
-
-std::string SourceOf(const LiveConnection::Subject& subject) {
-  const auto& source = subject.connection.source;
-  return source ? source->ToString() : "plain text";
-}
-
-absl::Status StatusOf(const authz::Decision& decision, const LiveConnection::Subject& subject) {
-  if (decision.allowed) return absl::OkStatus();
-  return telemetry::WithReason(PermissionDenied("{} to port {} of {}: {}", SourceOf(subject),
-                                                subject.connection.destination_port,
-                                                subject.destination->uid, decision.explanation),
-                               MESH_REASON_POLICY_DENY);
-}
-
-}  // namespace
-
-absl::Status CheckPolicy(const state::MeshState& state, const LiveConnection::Subject& subject) {
-  return StatusOf(Decide(state, subject), subject);
-}
-
-absl::Status CheckNew(const WorkerCore& core, const state::MeshState& state,
-                      const LiveConnection::Subject& subject) {
-  static const auto log = Logger("authz");
-  const authz::Decision decision = Decide(state, subject);
-  const auto level = core.config.policy_info_logging ? spdlog::level::info : spdlog::level::debug;
-  if (log->should_log(level)) {
-    log->log(level, "policy source={} destination={} port={} allowed={} verdict={}",
-             Quoted(SourceOf(subject)), subject.destination->uid,
-             subject.connection.destination_port, decision.allowed, Quoted(decision.explanation));
-  }
-  return StatusOf(decision, subject);
 }
 
 base::Task<state::WorkloadRef> WaitForWorkload(WorkerCore& core, PodRef pod) {

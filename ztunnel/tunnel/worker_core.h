@@ -22,6 +22,7 @@
 #include "ztunnel/tunnel/config.h"
 #include "ztunnel/tunnel/demand.h"
 #include "ztunnel/tunnel/pod.h"
+#include "ztunnel/tunnel/policy_watch.h"
 #include "ztunnel/tunnel/relay.h"
 
 namespace mesh::tunnel {
@@ -46,6 +47,7 @@ struct WorkerCore {
   absl::BitGen random;
   StringMap<std::unique_ptr<PodRuntime>> pods;      // by uid
   std::list<std::unique_ptr<PodRuntime>> draining;  // removed, with connections left
+  PolicyWatch policy_watch{*this};
 
   // The pod of this process that is this workload; null when it is elsewhere, or no pod at all.
   PodRef FindLocalPod(const state::Workload& workload) const;
@@ -72,12 +74,13 @@ class LiveConnection {
   LiveConnection& operator=(const LiveConnection&) = delete;
 
   ActiveConnection info;
-  // What policy was asked; re-checked when policies change.
+  // What policy is asked about, by PolicyWatch.
   struct Subject {
     state::WorkloadRef destination;
     authz::Connection connection;
   };
   std::optional<Subject> subject;
+  PolicyWatch::Place watched;   // PolicyWatch's
   std::string destination_uid;  // same node: the other pod
   identity::PeerRef peer;       // who is at the other end of its tunnel; null: it has none yet
   telemetry::ConnectionRecord* record = nullptr;
@@ -93,12 +96,6 @@ class LiveConnection {
   Relay* relay_ = nullptr;
   std::optional<absl::Status> aborted_;
 };
-
-// Whether `subject` may connect, by the policies of `state`; the error carries policy_deny.
-// CheckNew is for a new connection: it logs the answer, too (scope authz).
-absl::Status CheckNew(const WorkerCore& core, const state::MeshState& state,
-                      const LiveConnection::Subject& subject);
-absl::Status CheckPolicy(const state::MeshState& state, const LiveConnection::Subject& subject);
 
 // The pod's own workload; waits for it to become known (Config::workload_wait), else null.
 base::Task<state::WorkloadRef> WaitForWorkload(WorkerCore& core, PodRef pod);

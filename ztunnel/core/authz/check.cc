@@ -1,6 +1,7 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 
-#include "ztunnel/base/log.h"
 #include "ztunnel/core/authz/compiled.h"
 
 namespace mesh::authz {
@@ -8,22 +9,16 @@ namespace {
 
 bool Allows(bool constraint_is_empty, bool matches) { return constraint_is_empty || matches; }
 
-void LogDryRun(const Policy& policy, const Connection& c) {
-  Logger("authz")->info(
-      "dry run: policy would have {} policy={} src.addr={} src.identity={} dst={}",
-      policy.deny ? "denied" : "allowed", policy.key, c.source_ip.ToString(),
-      c.source ? c.source->ToString() : "none",
-      SocketAddress{c.destination_ip, c.destination_port}.ToString());
-}
-
-// The first enforced policy of `deny`'s kind that matches; dry-run ones that match are logged.
-const Policy* FirstMatch(std::span<const PolicyRef> policies, bool deny, const Probe& probe) {
+// The first enforced policy of `deny`'s kind that matches; dry-run ones that match go to `told`,
+// which may be null.
+const Policy* FirstMatch(std::span<const PolicyRef> policies, bool deny, const Probe& probe,
+                         std::vector<std::string>* told) {
   const Policy* found = nullptr;
   for (const PolicyRef& policy : policies) {
-    if (policy->deny != deny || (found != nullptr && !policy->dry_run)) continue;
+    if (policy->deny != deny || (policy->dry_run ? told == nullptr : found != nullptr)) continue;
     if (!policy->Matches(probe)) continue;
     if (policy->dry_run) {
-      LogDryRun(*policy, probe.connection);
+      told->push_back((deny ? "denied policy=" : "allowed policy=") + policy->key);
     } else {
       found = policy.get();
     }
@@ -75,18 +70,30 @@ bool Policy::Matches(const Probe& probe) const {
   return index.AnyOf(probe, [&](uint32_t i) { return groups[i].Matches(probe); });
 }
 
-Decision Check(std::span<const PolicyRef> policies, const Connection& connection) {
-  if (policies.empty()) return {true, "", "no_policy"};
+Decision Check(std::span<const PolicyRef> policies, const Connection& connection, DryRun dry_run) {
+  Decision decision{.allowed = true, .policy = "", .explanation = "no_policy", .dry_run = {}};
+  if (policies.empty()) return decision;
   const Probe probe(connection);
-  if (const Policy* by = FirstMatch(policies, /*deny=*/true, probe)) {
-    return {false, by->key, "denied by " + by->key};
+  std::vector<std::string>* told = dry_run == DryRun::kTell ? &decision.dry_run : nullptr;
+  if (const Policy* by = FirstMatch(policies, /*deny=*/true, probe, told)) {
+    decision.allowed = false;
+    decision.policy = by->key;
+    decision.explanation = "denied by " + by->key;
+    return decision;
   }
-  const Policy* by = FirstMatch(policies, /*deny=*/false, probe);
+  const Policy* by = FirstMatch(policies, /*deny=*/false, probe, told);
   const auto enforced_allows = std::count_if(policies.begin(), policies.end(),
                                              [](const auto& p) { return !p->deny && !p->dry_run; });
-  if (enforced_allows == 0) return {true, "", "no ALLOW policy applies"};
-  if (by != nullptr) return {true, by->key, "allowed by " + by->key};
-  return {false, "", fmt::format("no ALLOW policy matches ({} apply)", enforced_allows)};
+  if (enforced_allows == 0) {
+    decision.explanation = "no ALLOW policy applies";
+  } else if (by != nullptr) {
+    decision.policy = by->key;
+    decision.explanation = "allowed by " + by->key;
+  } else {
+    decision.allowed = false;
+    decision.explanation = fmt::format("no ALLOW policy matches ({} apply)", enforced_allows);
+  }
+  return decision;
 }
 
 }  // namespace mesh::authz

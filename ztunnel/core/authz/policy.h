@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "ztunnel/base/ip.h"
 #include "ztunnel/core/identity/identity.h"
@@ -49,9 +50,14 @@ struct Decision {
   std::string policy;
   // "no_policy", "allowed by ns/name", "denied by ns/name", "no ALLOW policy matches (3 apply)".
   std::string explanation;
+  // What dry-run policies that match would have done: "denied policy=ns/name".
+  std::vector<std::string> dry_run;
 };
 
-// `policies` are those of MeshState::PoliciesFor the destination. Dry-run policies only log.
-Decision Check(std::span<const PolicyRef> policies, const Connection& connection);
+enum class DryRun { kTell, kLeaveOut };
+
+// `policies` are those of MeshState::PoliciesFor the destination. Dry-run policies decide nothing.
+Decision Check(std::span<const PolicyRef> policies, const Connection& connection,
+               DryRun dry_run = DryRun::kTell);
 
 }  // namespace mesh::authz

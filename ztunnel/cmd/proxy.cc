@@ -65,7 +65,7 @@ Proxy::Proxy(Settings settings, const Environment& environment)
       certificates_(*authority_, CertificateOptions(settings_)) {
   std::vector<pods::WorkerRef> refs;
   for (int i = 0; i < settings_.worker_threads; ++i) {
-    workers_.push_back(std::make_unique<WorkerThread>(settings_, certificates_,
+    workers_.push_back(std::make_unique<WorkerThread>(i, settings_, certificates_,
                                                       settings_.dns ? &dns_metrics_ : nullptr));
     workers_.back()->tunnel().SetHostResolver(hosts_);
     refs.push_back(workers_.back()->ref());
@@ -80,6 +80,7 @@ Proxy::Proxy(Settings settings, const Environment& environment)
 
 Proxy::~Proxy() {
   servers_.clear();
+  probes_.reset();
   metrics_.clear();
   certificates_.Stop();  // its threads post to the loops of workers
   hosts_.Stop();         // as these do
@@ -100,7 +101,7 @@ void Proxy::StartDiscovery() {
   if (xds_ != nullptr) {
     xds_->Start();
   } else {
-    Publish(store_.Publish());  // nothing else will ever be known: the rest is passed through
+    Publish(store_.Publish());  // nothing else will ever be known
   }
 }
 
@@ -156,8 +157,11 @@ absl::Status Proxy::StartServers() {
   const Listener listeners[] = {
       {"127.0.0.1", "::1", false, settings_.admin_port, admin_handler},
       {"0.0.0.0", "::", true, settings_.stats_port, admin::StatsHandler()},
-      {"0.0.0.0", "::", true, settings_.readiness_port, admin::ReadinessHandler(readiness_)},
   };
+  const net::ListenOptions anywhere{
+      .port = settings_.readiness_port, .ipv6 = ipv6, .reuse_port = false};
+  ASSIGN_OR_RETURN(probes_,
+                   admin::ProbeServer::Start(main_, anywhere, admin::ReadinessHandler(readiness_)));
   for (const Listener& listener : listeners) {
     absl::Status v6 = Unavailable("IPv6 is off");
     if (ipv6) {
@@ -255,7 +259,7 @@ absl::Status Proxy::Run() {
       WithContext(net::CheckCongestionControl(settings_.tunnel.tunnel_congestion_control),
                   "MESH_TUNNEL_CONGESTION_CONTROL"));
   RETURN_IF_ERROR(WithContext(StartServers(), "admin ports"));
-  for (size_t i = 0; i < workers_.size(); ++i) workers_[i]->Start(static_cast<int>(i));
+  for (const auto& worker : workers_) worker->Start();
   StartDiscovery();
   zds_->Start();
   ServeOwnPod();
@@ -271,7 +275,7 @@ void Proxy::BeginDrain(std::string_view why) {
   if (draining_.exchange(true)) return;
   Log()->info("draining cause={} deadline={}", why,
               absl::FormatDuration(settings_.termination_deadline));
-  zds_->StopReading();
+  zds_->TakeNoMore();
   pods_->Drain();
   workers_draining_ = workers_.size();
   for (const auto& worker : workers_) {

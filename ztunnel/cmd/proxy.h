@@ -13,6 +13,7 @@
 
 #include "ztunnel/admin/config_dump.h"
 #include "ztunnel/admin/http_server.h"
+#include "ztunnel/admin/probe_server.h"
 #include "ztunnel/admin/readiness.h"
 #include "ztunnel/base/async/event_loop.h"
 #include "ztunnel/cmd/process.h"
@@ -81,6 +82,7 @@ class Proxy {
   size_t workers_draining_ = 0;
   // Last, so that no handler runs while the rest is taken down.
   std::vector<std::unique_ptr<admin::HttpServer>> servers_;
+  std::unique_ptr<admin::ProbeServer> probes_;
 };
 
 }  // namespace mesh::cmd

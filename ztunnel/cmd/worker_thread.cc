@@ -1,9 +1,14 @@
 #include "ztunnel/cmd/worker_thread.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
+
+#include <algorithm>
 
 namespace mesh::cmd {
 namespace {
+
+constexpr size_t kLeastPart = 256;
 
 dns::Config DnsConfig(const Settings& settings) {
   dns::Config config;
@@ -16,11 +21,27 @@ dns::Config DnsConfig(const Settings& settings) {
   return config;
 }
 
+// A pod's part of the descriptors of the process, and a worker's of what the process may use.
+tunnel::Config TunnelConfig(int index, const Settings& settings) {
+  tunnel::Config config = settings.tunnel;
+  const size_t workers = static_cast<size_t>(settings.worker_threads);
+  // Without SO_REUSEPORT a port of a pod has one listener.
+  config.listens = config.reuse_port || index == 0;
+  config.buffered_bytes /= workers;
+  if (rlimit limit{}; ::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+    // No pod leaves the others without: two a connection, one a tunnel.
+    const size_t part = std::max<size_t>(kLeastPart, limit.rlim_cur / 8 / workers);
+    config.max_connections_per_pod = std::min(config.max_connections_per_pod, part);
+    config.max_tunnels_per_pod = std::min(config.max_tunnels_per_pod, part);
+  }
+  return config;
+}
+
 }  // namespace
 
-WorkerThread::WorkerThread(const Settings& settings, identity::CertificateManager& certificates,
-                           dns::Metrics* dns_metrics)
-    : tunnel_(loop_, settings.tunnel, certificates, metrics_) {
+WorkerThread::WorkerThread(int index, const Settings& settings,
+                           identity::CertificateManager& certificates, dns::Metrics* dns_metrics)
+    : index_(index), tunnel_(loop_, TunnelConfig(index, settings), certificates, metrics_) {
   if (dns_metrics != nullptr) {
     dns_ = std::make_unique<dns::Worker>(loop_, DnsConfig(settings), *dns_metrics);
   }
@@ -31,9 +52,9 @@ WorkerThread::~WorkerThread() {
   if (thread_.joinable()) thread_.join();
 }
 
-void WorkerThread::Start(int index) {
+void WorkerThread::Start() {
   thread_ = std::thread([this] { loop_.Run(); });
-  ::pthread_setname_np(thread_.native_handle(), fmt::format("worker-{}", index).c_str());
+  ::pthread_setname_np(thread_.native_handle(), fmt::format("worker-{}", index_).c_str());
 }
 
 void WorkerThread::SetState(state::MeshStateRef mesh) {

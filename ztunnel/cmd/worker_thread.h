@@ -19,12 +19,12 @@ namespace mesh::cmd {
 
 class WorkerThread {
  public:
-  // `dns_metrics` null: no name service.
-  WorkerThread(const Settings& settings, identity::CertificateManager& certificates,
+  // The `index`-th of settings.worker_threads. `dns_metrics` null: no name service.
+  WorkerThread(int index, const Settings& settings, identity::CertificateManager& certificates,
                dns::Metrics* dns_metrics);
   ~WorkerThread();  // stops and closes everything at once
 
-  void Start(int index);
+  void Start();
   pods::WorkerRef ref() { return {&loop_, &tunnel_, dns_.get()}; }
 
   void SetDemand(tunnel::Demand demand) { tunnel_.SetDemand(std::move(demand)); }  // before Start
@@ -36,6 +36,7 @@ class WorkerThread {
   tunnel::Worker& tunnel() { return tunnel_; }
 
  private:
+  const int index_;
   base::EventLoop loop_;
   telemetry::WorkerMetrics metrics_;
   tunnel::Worker tunnel_;

@@ -176,6 +176,8 @@ void PodManager::Keep(const std::string& uid, Done done) {
   // Not known here, and no namespace came with it: nothing that could be kept.
   if (!pods_.contains(uid)) {
     Log()->warn("the node agent keeps a pod that is not known here uid={}", uid);
+    done(NotFound("pod {} is not known here, and came without its namespace", uid));
+    return;
   }
   snapshot_->insert(uid);
   done(absl::OkStatus());

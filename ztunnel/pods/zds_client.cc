@@ -37,8 +37,8 @@ ZdsClient::~ZdsClient() {
 
 void ZdsClient::Start() { Connect(); }
 
-void ZdsClient::StopReading() {
-  reading_ = false;
+void ZdsClient::TakeNoMore() {
+  taking_ = false;
   if (retry_ != 0) loop_.CancelTimer(std::exchange(retry_, 0));
 }
 
@@ -76,7 +76,6 @@ absl::Status ZdsClient::TryConnect() {
   fd_ = std::move(fd);
   ++session_;
   handling_ = false;
-  heard_ = false;
   pods_.BeginSnapshot();
   loop_.Add(fd_.get(), EPOLLIN | EPOLLRDHUP | EPOLLET, *this);
   return absl::OkStatus();
@@ -85,7 +84,7 @@ absl::Status ZdsClient::TryConnect() {
 void ZdsClient::OnEvents(uint32_t) { ReadRequests(); }
 
 void ZdsClient::ReadRequests() {
-  while (fd_ && reading_ && !handling_) {
+  while (fd_ && !handling_) {
     auto packet = ReceivePacket(fd_.get());
     if (absl::IsUnavailable(packet.status())) return;
     if (!packet.ok()) {
@@ -93,7 +92,6 @@ void ZdsClient::ReadRequests() {
       EndSession(packet.status());
       return;
     }
-    heard_ = true;
     backoff_ = kFirstBackoff;
     Handle(*std::move(packet));
   }
@@ -108,6 +106,9 @@ void ZdsClient::Handle(Packet packet) {
     return;
   }
   handling_ = true;
+  if (!taking_ && !std::holds_alternative<DelRequest>(*request)) {
+    return Acknowledge(session_, FailedPrecondition("this proxy is ending"));
+  }
   // `done` may run within the call or turns later, when this session is long gone.
   auto done = [this, session = session_, alive = std::weak_ptr<int>(alive_)](absl::Status status) {
     if (alive.expired()) return;
@@ -146,7 +147,7 @@ void ZdsClient::EndSession(const absl::Status& why) {
   ++session_;
   handling_ = false;
   pods_.SessionEnded();
-  if (!reading_) return;
+  if (!taking_) return;
   retry_ = loop_.After(backoff_, [this] {
     retry_ = 0;
     Connect();

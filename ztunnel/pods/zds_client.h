@@ -20,9 +20,9 @@ class ZdsClient final : public base::EventHandler {
   ~ZdsClient() override;
 
   void Start();
-  // Reads no further requests; the connection stays open, so that the agent sees a live proxy that
-  // drains.
-  void StopReading();
+  // Takes no further pods, and says so; hears of those that go. The connection stays open, so that
+  // the agent sees a live proxy that drains; when it ends, no other is made.
+  void TakeNoMore();
   bool connected() const { return static_cast<bool>(fd_); }
 
   void OnEvents(uint32_t events) override;
@@ -41,8 +41,7 @@ class ZdsClient final : public base::EventHandler {
   UniqueFd fd_;
   uint64_t session_ = 0;
   bool handling_ = false;  // a request waits for its acknowledgement
-  bool reading_ = true;
-  bool heard_ = false;
+  bool taking_ = true;
   bool reported_ = false;  // the failure to connect is in the log
   absl::Duration backoff_;
   base::EventLoop::TimerId retry_ = 0;

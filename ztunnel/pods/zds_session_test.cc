@@ -208,6 +208,13 @@ TEST_F(ZdsSession, ReconnectReconcilesWithTheNewSnapshot) {
   EXPECT_EQ(host_.Take(), Log({"start a", "start b", "start c", "abort b"}));
 }
 
+TEST_F(ZdsSession, WhatIsNotKnownCannotBeKept) {
+  EXPECT_NE(Keep("never-seen"), "");
+  EXPECT_EQ(Add("a"), "");
+  EXPECT_EQ(SnapshotSent(), "");
+  EXPECT_TRUE(Ready());
+}
+
 TEST_F(ZdsSession, APodThatCannotStartIsRetriedAlone) {
   host_.Fail("bad");
   EXPECT_EQ(Add("bad"), "port taken");
@@ -253,20 +260,19 @@ TEST_F(ZdsSession, AnAddWithoutNamespaceEndsTheSession) {
   EXPECT_EQ(Receive(), "");
 }
 
-TEST_F(ZdsSession, ADrainingProxyReadsNoMore) {
+TEST_F(ZdsSession, ADrainingProxyTakesNoMorePodsAndHearsOfThoseThatGo) {
+  EXPECT_EQ(Add("a"), "");
   EXPECT_EQ(SnapshotSent(), "");
   std::promise<void> stopped;
   loop_.Post([&] {
-    client_->StopReading();
+    client_->TakeNoMore();
     pods_.Drain();
     stopped.set_value();
   });
   stopped.get_future().get();
-  zds::WorkloadRequest request;
-  request.mutable_del()->set_uid("a");
-  Send(request);
-  pollfd answer{agent_.get(), POLLIN, 0};
-  EXPECT_EQ(::poll(&answer, 1, 100), 0);
+  EXPECT_NE(Add("b"), "");
+  EXPECT_EQ(Del("a"), "");
+  EXPECT_EQ(host_.Take(), Log({"start a", "abort a"}));
 }
 
 }  // namespace

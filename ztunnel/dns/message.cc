@@ -197,8 +197,9 @@ bool Answers(Bytes response, Bytes request, const Query& query) {
   if (response.size() < kHeaderBytes) return false;
   if (At16(response, 0) != query.id || !(At16(response, 2) & kFlagResponse)) return false;
   if (At16(response, 4) == 0) {
-    // A server that could not read the question, or refuses all of them, may leave it out.
-    return response.size() == kHeaderBytes && (At16(response, 2) & 0xf) != 0;
+    // A server that could not read the question, or refuses all of them, may leave it out; EDNS
+    // may follow.
+    return At16(response, 6) == 0 && At16(response, 8) == 0 && (At16(response, 2) & 0xf) != 0;
   }
   if (At16(response, 4) != 1 || response.size() < query.question_end) return false;
   for (size_t i = kHeaderBytes; i < query.question_end; ++i) {

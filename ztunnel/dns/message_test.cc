@@ -129,5 +129,22 @@ TEST(DnsMessage, OnlyTheAnswerToTheQuestionIsTaken) {
   EXPECT_FALSE(Answers(AsBytes(other_name), AsBytes(request), *query));
 }
 
+TEST(DnsMessage, AnErrorMayLeaveOutTheQuestion) {
+  using namespace std::string_literals;
+  const std::string request = Ask("a.b", kTypeA);
+  const auto query = ParseQuery(AsBytes(request));
+  const std::string opt = "\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00"s;
+  for (const std::string& rest : {""s, opt}) {
+    std::string refused = request.substr(0, 2) + "\x81\x85\x00\x00\x00\x00\x00\x00\x00"s +
+                          static_cast<char>(rest.empty() ? 0 : 1) + rest;
+    EXPECT_TRUE(Answers(AsBytes(refused), AsBytes(request), *query));
+    std::string answers = refused;
+    answers[7] = 1;
+    EXPECT_FALSE(Answers(AsBytes(answers), AsBytes(request), *query));
+    refused[3] = static_cast<char>(0x80);  // no error
+    EXPECT_FALSE(Answers(AsBytes(refused), AsBytes(request), *query));
+  }
+}
+
 }  // namespace
 }  // namespace mesh::dns

@@ -15,8 +15,9 @@
 namespace mesh::xds {
 namespace {
 
-constexpr std::string_view kMagic = "mesh-discovery-copy 1\n";
-constexpr uint64_t kSlack = 4 << 20;  // a small file is not worth rewriting
+constexpr std::string_view kMagic = "mesh-discovery-copy 2\n";
+constexpr std::string_view kComplete = "mesh/complete";  // in the place of a type
+constexpr uint64_t kSlack = 4 << 20;                     // a small file is not worth rewriting
 
 struct FrameHeader {
   uint64_t size;
@@ -41,9 +42,14 @@ absl::StatusOr<std::string> ReadAll(const std::string& path, uint64_t max_bytes)
   return out;
 }
 
-// Frames up to the first that is not whole.
-std::vector<Response> ReadFrames(std::string_view data) {
-  std::vector<Response> out;
+struct Frames {
+  std::vector<Response> responses;
+  bool complete = false;  // the mark was among them
+};
+
+// Up to the first that is not whole.
+Frames ReadFrames(std::string_view data) {
+  Frames out;
   while (data.size() >= sizeof(FrameHeader)) {
     FrameHeader header;
     std::memcpy(&header, data.data(), sizeof(header));
@@ -55,8 +61,12 @@ std::vector<Response> ReadFrames(std::string_view data) {
         !response.ParseFromArray(body.data(), static_cast<int>(body.size()))) {
       break;
     }
-    out.push_back(std::move(response));
     data.remove_prefix(header.size);
+    if (response.type_url() == kComplete) {
+      out.complete = true;
+    } else {
+      out.responses.push_back(std::move(response));
+    }
   }
   return out;
 }
@@ -94,7 +104,9 @@ absl::StatusOr<std::vector<Response>> Journal::Load() {
   if (!std::string_view(data).starts_with(kMagic)) {
     return Invalid("{} is no copy of a configuration", path_);
   }
-  std::vector<Response> content = Merge(ReadFrames(std::string_view(data).substr(kMagic.size())));
+  Frames frames = ReadFrames(std::string_view(data).substr(kMagic.size()));
+  if (!frames.complete) return Invalid("{} is not a whole copy", path_);
+  std::vector<Response> content = Merge(std::move(frames.responses));
   RETURN_IF_ERROR(Write(content));
   return content;
 }
@@ -113,6 +125,10 @@ absl::Status Journal::Begin() {
 absl::Status Journal::Commit() {
   if (!enabled() || !pending_) return absl::OkStatus();
   pending_ = false;
+  Response mark;
+  mark.set_type_url(std::string(kComplete));
+  if (absl::Status s = AppendFrame(mark); !s.ok()) return Disable(s);
+  if (::fdatasync(file_.get()) != 0) return Disable(Errno(errno, "sync {}", NewPath()));
   if (::rename(NewPath().c_str(), path_.c_str()) != 0) {
     return Disable(Errno(errno, "rename {} to {}", NewPath(), path_));
   }
@@ -125,16 +141,15 @@ absl::Status Journal::Append(const Response& accepted) {
   if (accepted.resources().empty() && accepted.removed_resources().empty()) return absl::OkStatus();
   if (absl::Status s = AppendFrame(accepted); !s.ok()) return Disable(s);
   if (bytes_ <= compact_at_) return absl::OkStatus();
-  const std::string path = pending_ ? NewPath() : path_;
-  const auto data = ReadAll(path, max_bytes_);
-  if (!data.ok()) return Disable(data.status());
-  const auto content = Merge(ReadFrames(std::string_view(*data).substr(kMagic.size())));
-  RETURN_IF_ERROR(Write(content));
-  if (bytes_ > max_bytes_) {
-    return Disable(ResourceExhausted("copy of the configuration: {} bytes are over the limit of {}",
-                                     bytes_, max_bytes_));
+  if (!pending_) {
+    const auto data = ReadAll(path_, max_bytes_);
+    if (!data.ok()) return Disable(data.status());
+    RETURN_IF_ERROR(
+        Write(Merge(ReadFrames(std::string_view(*data).substr(kMagic.size())).responses)));
   }
-  return absl::OkStatus();
+  if (bytes_ <= max_bytes_) return absl::OkStatus();
+  return Disable(ResourceExhausted("copy of the configuration: {} bytes are over the limit of {}",
+                                   bytes_, max_bytes_));
 }
 
 absl::Status Journal::Write(const std::vector<Response>& content) {

@@ -3,9 +3,11 @@
 //
 // A journal: each accepted response is appended, so a change costs its own size; when the file has
 // doubled it is written anew and renamed into place. Each frame carries a checksum: a torn tail is
-// cut off, not believed. Owner: XdsClient. Thread: its loop. Not more than `max_bytes` on disk
-// (twice that while it is rewritten): beyond, the copy is removed and not written again in this
-// run.
+// cut off, not believed; what is left is what was known a little earlier, policies and workloads
+// alike. A mark, on the disk before the file has its name, says that every type had been answered:
+// a copy without it, or torn before it, is none. Owner: XdsClient. Thread: its loop. Not more than
+// `max_bytes` on disk (twice that while it is rewritten): beyond, the copy is removed and not
+// written again in this run.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -27,11 +29,11 @@ class Journal {
       : path_(std::move(path)), max_bytes_(max_bytes) {}
 
   bool enabled() const { return !path_.empty(); }
-  // One response a type, each resource in its last version. NotFound when there is no copy. Appends
-  // go on in this file then.
+  // One response a type, each resource in its last version. NotFound when there is no copy, Invalid
+  // when it is not whole. Appends go on in this file then.
   absl::StatusOr<std::vector<Response>> Load();
   // Before the first Load or Begin, Append does nothing. Begin starts a copy from nothing beside
-  // the old one; Commit puts it into its place.
+  // the old one; Commit, when every type was answered, puts it into its place.
   absl::Status Begin();
   absl::Status Commit();
   absl::Status Append(const Response& accepted);

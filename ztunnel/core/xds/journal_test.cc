@@ -79,6 +79,20 @@ TEST_F(JournalTest, CutsOffATornTail) {
   }
 }
 
+TEST_F(JournalTest, WhatIsNotWholeIsNoCopy) {
+  Journal journal(path_);
+  ASSERT_TRUE(journal.Begin().ok() && journal.Append(Put("a", "1")).ok());
+  const auto before = std::filesystem::file_size(path_ + ".new");
+  ASSERT_TRUE(journal.Append(Put("b", "1")).ok() && journal.Commit().ok());
+  const auto whole = std::filesystem::file_size(path_);
+  // Cut within the mark, within a response, and between two of them.
+  for (const auto cut : {whole - 1, before + 3, before}) {
+    std::filesystem::resize_file(path_, cut);
+    Journal again(path_);
+    EXPECT_EQ(again.Load().status().code(), absl::StatusCode::kInvalidArgument) << cut;
+  }
+}
+
 TEST_F(JournalTest, RefusesAFileOfAnotherKind) {
   Journal journal(path_);
   EXPECT_FALSE(journal.Load().ok());

@@ -31,6 +31,8 @@ CLI::App* AddController(CLI::App& app, ControllerOptions& options, Durations& du
       ->add_option("--source-dir", options.source_directories,
                    "directory of manifests; repeat, later ones are laid over earlier ones")
       ->required();
+  command->add_option("--record-dir", options.record_directory,
+                      "where the last good objects are kept, for files that break");
   command->add_option("--status-dir", options.status_directory, "where status patches are written");
   command->add_option("--xds-address", options.xds_address, "IP:PORT of xDS and signing, TLS")
       ->capture_default_str();

@@ -1,7 +1,8 @@
 // Work for the controller's one thread from all others: gRPC's and the HTTP server's end here.
 //
 // Thread-safe: Post, Call. Owner thread: Drain. Bounded by who posts: a stream has at most one
-// request, one write and one close waiting; the HTTP server has a fixed number of threads.
+// request, one write and one close waiting; a node has 32 requests for certificates at most; the
+// HTTP server has a fixed number of threads.
 #pragma once
 
 #include <absl/status/statusor.h>

@@ -54,6 +54,7 @@ class Controller::Impl {
   void ReadSource();
   void OnTick(absl::Time now);
   absl::Status RenewServerCertificate();
+  void RenewAuthority();
   HttpAnswer Answer(const std::string& path, const HttpServer::Query& query);
 
   // Names a state of the resources; it differs across restarts.
@@ -64,6 +65,7 @@ class Controller::Impl {
 
   const absl::Time started = absl::Now();
   uint64_t versions = 0;
+  bool synced = false;  // the source has told all there is
   ControllerOptions options;
   CertificateAuthority authority;
   JwtReviewer reviewer;
@@ -76,6 +78,7 @@ class Controller::Impl {
   Debouncer debouncer;
   CallQueue queue;
   absl::Time server_certificate_end;
+  std::string authority_problem;  // told last
   std::vector<k8s::Problem> problems_logged;
   std::unique_ptr<GrpcServer> grpc;
   std::unique_ptr<HttpServer> http;
@@ -104,6 +107,7 @@ absl::Status Controller::Impl::RenewServerCertificate() {
 
 void Controller::Impl::ReadSource() {
   source->Poll([this](const std::vector<k8s::Event>& events) {
+    synced = true;
     const std::vector<ResourceChange> changes = compiler.Apply(events);
     status.Write(compiler.TakeStatuses());
     if (changes.empty()) return;
@@ -122,6 +126,12 @@ void Controller::Impl::ReadSource() {
 
 absl::Status Controller::Impl::Serve() {
   ReadSource();
+  if (!synced) {
+    // Clients would be told that everything they have is gone.
+    return FailedPrecondition(
+        "the manifests cannot all be read: {}",
+        source->problems().empty() ? "for no known reason" : source->problems()[0].ToString());
+  }
   hub.Push(NextVersion(), absl::Now());
   debouncer = Debouncer();  // what was read at the start is told to each client as it comes
   status.Sweep();
@@ -177,8 +187,26 @@ HttpAnswer Controller::Impl::Answer(const std::string& path, const HttpServer::Q
   return {200, *std::move(text), content_type};
 }
 
+void Controller::Impl::RenewAuthority() {
+  const absl::StatusOr<bool> renewed = authority.Renew();
+  if (renewed.ok() && !*renewed) return;
+  std::string problem(MessageOf(renewed.status()));
+  if (renewed.ok()) {
+    Logger("ca")->info("the authority's files were changed and are in use");
+    server_certificate_end = absl::InfinitePast();  // of the old authority
+    if (!options.root_cert_out.empty()) {
+      problem = MessageOf(WriteFile(options.root_cert_out, authority.root_pem(), 0644));
+    }
+  }
+  if (problem != std::exchange(authority_problem, problem) && !problem.empty()) {
+    Logger("ca")->error("the authority's files were changed and are not in use err={}",
+                        Quoted(problem));
+  }
+}
+
 void Controller::Impl::OnTick(absl::Time now) {
   hub.Tick(now);
+  RenewAuthority();
   if (server_certificate_end - now < kServerCertificateLifetime / 2) {
     if (const absl::Status renewed = RenewServerCertificate(); !renewed.ok()) {
       Logger("controller")->error("server certificate not renewed err={}", Describe(renewed));
@@ -205,6 +233,9 @@ absl::StatusOr<std::unique_ptr<Controller>> Controller::Start(ControllerOptions 
   absl::StatusOr<JwtReviewer> reviewer = JwtReviewer::Create(key);
   if (!reviewer.ok()) return WithContext(reviewer.status(), options.token_key_file);
   ASSIGN_OR_RETURN(auto source, k8s::LocalSource::Create(options.source_directories));
+  if (!options.record_directory.empty()) {
+    RETURN_IF_ERROR(source->KeepRecord(options.record_directory));
+  }
   auto impl = std::make_unique<Impl>(std::move(options), std::move(authority), *std::move(reviewer),
                                      std::move(source));
   RETURN_IF_ERROR(impl->Serve());

@@ -17,6 +17,7 @@ namespace mesh::controller {
 
 struct ControllerOptions {
   std::vector<std::string> source_directories;
+  std::string record_directory;  // last good objects (object_record.h); empty: none are kept
   std::string status_directory;  // empty: no status is written
   std::string xds_address = "127.0.0.1:15012";
   std::string http_address;  // empty: none
@@ -34,7 +35,8 @@ struct ControllerOptions {
 
 class Controller {
  public:
-  // Ready to serve when it returns: the sources are read and both ports are open.
+  // Ready to serve when it returns: the sources are read and both ports are open. A source that
+  // cannot tell all it holds is an error: what it leaves out would be taken for gone.
   static absl::StatusOr<std::unique_ptr<Controller>> Start(ControllerOptions options);
   ~Controller();
 

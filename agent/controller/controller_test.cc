@@ -125,16 +125,20 @@ class ControllerTest : public testing::Test {
     fs::remove_all(root_);
   }
 
-  void StartController() {
+  ControllerOptions Options() const {
     ControllerOptions options;
     options.source_directories = {root_ / "manifests", root_ / "patch"};
+    options.record_directory = root_ / "record";
     options.status_directory = root_ / "patch";
     options.xds_address = "127.0.0.1:0";
     options.http_address = "127.0.0.1:0";
     options.ca_directory = root_ / "ca";
     options.root_cert_out = root_ / "root-cert.pem";
     options.token_key_file = root_ / "sa.pub";
-    auto controller = Controller::Start(options);
+    return options;
+  }
+  void StartController() {
+    auto controller = Controller::Start(Options());
     ASSERT_TRUE(controller.ok()) << Describe(controller.status());
     controller_ = *std::move(controller);
     stop_ = UniqueFd(::eventfd(0, EFD_CLOEXEC));
@@ -318,6 +322,37 @@ TEST_F(ControllerTest, ReconnectSendsWhatDiffersAndRemovesWhatIsGone) {
   EXPECT_EQ(response.resources(0).name(), "Kubernetes//Pod/shop/d");
   ASSERT_EQ(response.removed_resources_size(), 1);
   EXPECT_EQ(response.removed_resources(0), "Kubernetes//Pod/shop/a");
+}
+
+TEST_F(ControllerTest, ABrokenManifestIsNoRemovalAfterARestart) {
+  std::map<std::string, std::string> versions;
+  {
+    Client client(channel_, MakeToken(key_.get(), "n1"));
+    client.Subscribe(kAddress);
+    const auto response = client.Read();
+    for (const auto& resource : response.resources())
+      versions[resource.name()] = resource.version();
+  }
+  ASSERT_EQ(versions.size(), 2u);
+  StopController();
+  Write("manifests/pods.yaml", "kind: [");
+  StartController();
+  {
+    Client client(channel_, MakeToken(key_.get(), "n1"));
+    client.Subscribe(kAddress, versions);
+    Write("manifests/c.yaml", PodYaml("c", "n1", "10.0.0.3"));
+    for (bool seen = false; !seen;) {
+      const auto response = client.Read();
+      EXPECT_EQ(response.removed_resources_size(), 0);
+      seen = response.resources_size() == 1;
+    }
+  }
+  StopController();
+  // Nobody knows any more what the broken file held.
+  for (const auto& entry : fs::directory_iterator(root_ / "record")) {
+    std::ofstream(entry.path()) << "{";
+  }
+  EXPECT_EQ(Controller::Start(Options()).status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
 TEST_F(ControllerTest, StreamsNeedAToken) {

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <list>
 #include <tuple>
 
 #include "ztunnel/base/files.h"
@@ -44,6 +45,17 @@ bool EraseAnnotation(Json& object, const std::string& name) {
   return annotations->mutable_struct_value()->mutable_fields()->erase(name) != 0;
 }
 
+// What a file held before and no longer shows, when some document of it could not be read.
+void AddMissing(const std::vector<ManifestEntry>& before, Manifest& now) {
+  const size_t shown = now.entries.size();
+  for (const ManifestEntry& old : before) {
+    const auto end = now.entries.begin() + static_cast<ptrdiff_t>(shown);
+    const bool there = std::any_of(now.entries.begin(), end,
+                                   [&](const ManifestEntry& e) { return e.key == old.key; });
+    if (!there) now.entries.push_back(old);
+  }
+}
+
 }  // namespace
 
 LocalSource::LocalSource(std::vector<std::string> directories, ReservedAnnotation reserved)
@@ -73,6 +85,11 @@ absl::StatusOr<std::unique_ptr<LocalSource>> LocalSource::Create(
   return source;
 }
 
+absl::Status LocalSource::KeepRecord(const std::string& directory) {
+  ASSIGN_OR_RETURN(record_, ObjectRecord::Open(directory));
+  return absl::OkStatus();
+}
+
 void LocalSource::Drain() {
   // What happened does not matter: the scan compares stamps.
   alignas(inotify_event) std::array<char, 16384> buffer;
@@ -90,6 +107,7 @@ void LocalSource::Poll(const Handler& handler) {
   if (!first_ || !incomplete_) {
     Rebuild(dirty_, events);
     dirty_.clear();
+    WriteRecord();
   }
   CollectProblems();
   if (first_ && incomplete_) return;
@@ -110,6 +128,7 @@ void LocalSource::Scan(std::set<Key>& dirty) {
     again = left_out_ > 0 && !files_.empty();
     for (const auto& [path, file] : files_) {
       for (const ManifestEntry& entry : file.manifest.entries) dirty.insert(entry.key);
+      unrecorded_.insert(path);
     }
     files_ = std::move(seen);
   }
@@ -197,6 +216,7 @@ void LocalSource::ScanDirectory(const std::string& path, size_t rank,
     }
     File file = Load(child, rank, stamp, before);
     for (const ManifestEntry& e : file.manifest.entries) dirty.insert(e.key);
+    unrecorded_.insert(child);
     seen.emplace(child, std::move(file));
   }
   ::closedir(dir);
@@ -221,12 +241,11 @@ LocalSource::File LocalSource::Load(const std::string& path, size_t rank, const 
     file.manifest.unreadable = true;
     file.stamp = {};  // it may be readable at the next look, unchanged
   }
-  if (!file.manifest.unreadable || before == nullptr) return file;
-  // Some document could not be read: what the file held before and no longer shows stays in force.
-  for (const ManifestEntry& old : before->manifest.entries) {
-    const bool shown = std::any_of(file.manifest.entries.begin(), file.manifest.entries.end(),
-                                   [&](const ManifestEntry& e) { return e.key == old.key; });
-    if (!shown) file.manifest.entries.push_back(old);
+  if (!file.manifest.unreadable) return file;
+  if (before != nullptr) {
+    AddMissing(before->manifest.entries, file.manifest);
+  } else if (record_) {
+    TakeRecorded(path, file);
   }
   return file;
 }
@@ -239,6 +258,96 @@ void LocalSource::LeaveOutReserved(const std::string& path, size_t rank, Manifes
                                  "metadata.annotations." + reserved_.name,
                                  "left out: it is not for manifests to say", Level::kWarning});
   }
+}
+
+void LocalSource::TakeRecorded(const std::string& path, File& file) {
+  const auto recorded = record_->Read(path);
+  if (recorded.ok()) return AddMissing(*recorded, file.manifest);
+  if (absl::IsNotFound(recorded.status())) return;
+  incomplete_ = true;
+  file.stamp = {};
+  file.manifest.problems.push_back(
+      {path, 1, "", "",
+       "what it held before cannot be read either: " + std::string(MessageOf(recorded.status())),
+       Level::kError});
+}
+
+Json LocalSource::Merge(const Key& key, const std::vector<Place>& places,
+                        std::vector<Problem>& problems) {
+  Json merged;
+  const Place* base = nullptr;
+  for (const Place& place : places) {
+    if (base != nullptr && !place.file->patch && place.file->directory == base->file->directory) {
+      problems.push_back({*base->path, base->entry->line, key.ToString(), "",
+                          "also in " + *place.path + ", which counts", Level::kWarning, key});
+      merged = Json();
+    }
+    if (!place.file->patch) base = &place;
+    MergePatch(merged, place.entry->json);
+  }
+  return merged;
+}
+
+// The same files' last good versions, of another run of the process.
+std::optional<Object> LocalSource::DecodeRecorded(const Key& key,
+                                                  const std::vector<Place>& places) {
+  std::list<ManifestEntry> entries;
+  std::vector<Place> recorded;
+  for (const Place& place : places) {
+    auto read = record_->Read(*place.path);
+    if (!read.ok()) continue;
+    for (ManifestEntry& entry : *read) {
+      if (entry.key != key) continue;
+      recorded.push_back({place.file, place.path, &entries.emplace_back(std::move(entry))});
+      break;
+    }
+  }
+  if (recorded.empty() || recorded.front().file->patch) return std::nullopt;
+  std::vector<Problem> problems;
+  std::vector<Issue> issues;
+  return DecodeObject(Merge(key, recorded, problems), issues);
+}
+
+void LocalSource::WriteRecord() {
+  if (!record_) return;
+  record_problems_.clear();
+  if (first_) {
+    std::set<std::string> files;
+    for (const auto& [path, file] : files_) files.insert(path);
+    record_->ForgetOthers(files);
+  }
+  std::set<std::string> failed;
+  for (const std::string& path : unrecorded_) {
+    const absl::Status status = WriteRecordOf(path);
+    if (status.ok()) continue;
+    failed.insert(path);
+    record_problems_.push_back(
+        {path, 1, "", "",
+         "would not outlive a restart if it broke: " + std::string(MessageOf(status)),
+         Level::kWarning});
+  }
+  unrecorded_ = std::move(failed);  // tried again at the next look
+}
+
+absl::Status LocalSource::WriteRecordOf(const std::string& path) const {
+  const auto found = files_.find(path);
+  if (found == files_.end()) return record_->Forget(path);
+  const std::vector<ManifestEntry>& entries = found->second.manifest.entries;
+  const auto good = [&](const ManifestEntry& e) { return !undecodable_.contains(e.key); };
+  std::vector<ManifestEntry> before;
+  if (!std::ranges::all_of(entries, good)) {
+    if (auto read = record_->Read(path); read.ok()) before = *std::move(read);
+  }
+  std::vector<const Json*> objects;
+  for (const ManifestEntry& entry : entries) {
+    const auto old = std::ranges::find(before, entry.key, &ManifestEntry::key);
+    if (good(entry)) {
+      objects.push_back(&entry.json);
+    } else if (old != before.end()) {
+      objects.push_back(&old->json);
+    }
+  }
+  return record_->Write(path, objects);
 }
 
 void LocalSource::Rebuild(const std::set<Key>& dirty, std::vector<Event>& events) {
@@ -257,6 +366,8 @@ void LocalSource::Rebuild(const std::set<Key>& dirty, std::vector<Event>& events
              std::tie(b.file->patch, b.file->directory, *b.path, b.entry);
     });
     object_problems_.erase(key);
+    undecodable_.erase(key);
+    for (const Place& place : found) unrecorded_.insert(*place.path);
     const auto known = objects_.find(key);
     if (found.empty() || found.front().file->patch) {  // no base object
       if (known != objects_.end()) {
@@ -266,19 +377,12 @@ void LocalSource::Rebuild(const std::set<Key>& dirty, std::vector<Event>& events
       continue;
     }
     std::vector<Problem>& problems = object_problems_[key];
-    Json merged;
-    const Place* base = nullptr;
-    for (const Place& place : found) {
-      if (base != nullptr && !place.file->patch && place.file->directory == base->file->directory) {
-        problems.push_back({*base->path, base->entry->line, key.ToString(), "",
-                            "also in " + *place.path + ", which counts", Level::kWarning, key});
-        merged = Json();
-      }
-      if (!place.file->patch) base = &place;
-      MergePatch(merged, place.entry->json);
-    }
+    const Json merged = Merge(key, found, problems);
     std::vector<Issue> issues;
     std::optional<Object> object = DecodeObject(merged, issues);
+    const bool good = object.has_value();
+    if (!good) undecodable_.insert(key);
+    if (!good && known == objects_.end() && record_) object = DecodeRecorded(key, found);
     for (const Issue& issue : issues) {
       // The field stands in the last file that has it, as far as lines tell.
       const Place* place = &found.front();
@@ -289,7 +393,7 @@ void LocalSource::Rebuild(const std::set<Key>& dirty, std::vector<Event>& events
     }
     for (Problem& problem : problems) {
       problem.last_good_stays =
-          problem.level == Level::kError && !object && known != objects_.end();
+          problem.level == Level::kError && !good && (object || known != objects_.end());
     }
     if (problems.empty()) object_problems_.erase(key);
     if (!object) continue;  // the last good version stays
@@ -304,6 +408,7 @@ void LocalSource::Rebuild(const std::set<Key>& dirty, std::vector<Event>& events
 
 void LocalSource::CollectProblems() {
   problems_ = scan_problems_;
+  problems_.insert(problems_.end(), record_problems_.begin(), record_problems_.end());
   for (const auto& [path, file] : files_) {
     problems_.insert(problems_.end(), file.manifest.problems.begin(), file.manifest.problems.end());
   }

@@ -7,9 +7,11 @@
 //
 // A file that does not parse, and an object that does not validate, keep their last good version
 // and are listed in problems(). So do the files of a directory that is there and cannot be listed:
-// what is not seen is not gone. While that is so at the first look, nothing is emitted yet. Changes
-// come from inotify; a full look every `rescan` finds what it missed. Bounds: 20,000 files, 4 MiB a
-// file (yaml.h); new files beyond are reported and left out.
+// what is not seen is not gone. While that is so at the first look, nothing is emitted yet. The
+// last good versions outlive the process in the record (object_record.h), if there is one; a broken
+// file that the record does not know was never in force. Changes come from inotify; a full look
+// every `rescan` finds what it missed. Bounds: 20,000 files, 4 MiB a file (yaml.h); new files
+// beyond are reported and left out.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -17,11 +19,13 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "agent/k8s/manifest.h"
+#include "agent/k8s/object_record.h"
 #include "agent/k8s/source.h"
 #include "ztunnel/base/unique_fd.h"
 
@@ -40,6 +44,8 @@ class LocalSource : public Source {
   static absl::StatusOr<std::unique_ptr<LocalSource>> Create(
       std::vector<std::string> directories, absl::Duration rescan = absl::Seconds(5),
       ReservedAnnotation reserved = {});
+  // Before the first Poll. The directory is this source's own.
+  absl::Status KeepRecord(const std::string& directory);
 
   int fd() const override { return epoll_.get(); }
   void Poll(const Handler& handler) override;
@@ -79,7 +85,14 @@ class LocalSource : public Source {
   void NotListed(const std::string& path, size_t rank, int error,
                  std::map<std::string, File>& seen);
   File Load(const std::string& path, size_t rank, const Stamp& stamp, const File* before);
+  // What the record has of a file that cannot be read now.
+  void TakeRecorded(const std::string& path, File& file);
   void Rebuild(const std::set<Key>& dirty, std::vector<Event>& events);
+  // The places' objects laid over each other.
+  Json Merge(const Key& key, const std::vector<Place>& places, std::vector<Problem>& problems);
+  std::optional<Object> DecodeRecorded(const Key& key, const std::vector<Place>& places);
+  void WriteRecord();
+  absl::Status WriteRecordOf(const std::string& path) const;
   void CollectProblems();
 
   void LeaveOutReserved(const std::string& path, size_t rank, Manifest& manifest) const;
@@ -90,13 +103,17 @@ class LocalSource : public Source {
   UniqueFd inotify_;
   UniqueFd timer_;
   bool first_ = true;
-  bool incomplete_ = false;            // something could not be listed in the last scan
-  size_t left_out_ = 0;                // files beyond the bound, in the last scan
+  bool incomplete_ = false;  // something could not be listed in the last scan
+  size_t left_out_ = 0;      // files beyond the bound, in the last scan
+  std::optional<ObjectRecord> record_;
+  std::set<std::string> unrecorded_;   // files of which the record may not be true
+  std::set<Key> undecodable_;          // what the files have of it is not good
   std::set<Key> dirty_;                // to be rebuilt
   std::map<std::string, File> files_;  // by path
   std::map<Key, Object> objects_;      // last good version of each
   std::map<Key, std::vector<Problem>> object_problems_;
   std::vector<Problem> scan_problems_;
+  std::vector<Problem> record_problems_;
   std::vector<Problem> problems_;
 };
 

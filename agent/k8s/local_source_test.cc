@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -22,9 +23,21 @@ class LocalSourceTest : public testing::Test {
     root_ = fs::temp_directory_path() / ("local_source_" + std::to_string(::getpid()));
     fs::create_directories(root_ / "manifests");
     fs::create_directories(root_ / "run/patch");
+    Restart();
+  }
+  void Restart(const std::string& record = "") {
     auto source = LocalSource::Create({root_ / "manifests", root_ / "run", root_ / "run/patch"});
     ASSERT_TRUE(source.ok());
     source_ = *std::move(source);
+    if (!record.empty()) ASSERT_TRUE(source_->KeepRecord(record).ok());
+  }
+  // As it would be after a restart.
+  std::vector<std::string> Emitted() {
+    Restart(root_ / "record");
+    std::vector<std::string> keys;
+    for (const Event& event : Poll()) keys.push_back(event.object.key().ToString());
+    std::ranges::sort(keys);
+    return keys;
   }
   void TearDown() override { fs::remove_all(root_); }
 
@@ -205,6 +218,65 @@ TEST_F(LocalSourceTest, AFileThatCouldNotBeReadIsReadWhenItCan) {
   EXPECT_TRUE(before.empty());
   ASSERT_EQ(source_->problems().size(), 1u);
   EXPECT_EQ(source_->problems()[0].file, path);
+  EXPECT_EQ(Poll().size(), 1u);
+}
+
+constexpr char kDeny[] =
+    "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n"
+    "metadata: {name: deny, namespace: shop}\nspec: {action: DENY, rules: [{}]}\n";
+
+TEST_F(LocalSourceTest, ABrokenFileStaysWhatItWasAcrossRestarts) {
+  const std::string shop = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n";
+  const std::vector<std::string> all = {"AuthorizationPolicy shop/deny", "Namespace shop",
+                                        "Pod shop/a"};
+  Write("manifests/deny.yaml", std::string(kDeny) + "---\n" + shop);
+  Write("manifests/pod.yaml", kPod);
+  EXPECT_EQ(Emitted(), all);
+  // It does not parse at all; one document of it does not; its object is not valid; too long.
+  for (const std::string& broken :
+       {std::string("kind: ["), shop + "---\nkind: [AuthorizationPolicy\n",
+        shop + "---\n" + std::string(kDeny).replace(std::string(kDeny).find("DENY"), 4, "NONE"),
+        std::string(size_t{5} << 20, '#')}) {
+    Write("manifests/deny.yaml", broken);
+    EXPECT_EQ(Emitted(), all);
+    EXPECT_EQ(Emitted(), all);
+    EXPECT_FALSE(source_->problems().empty());
+  }
+  // Broken while it runs, and mended.
+  Write("manifests/deny.yaml", shop);
+  EXPECT_EQ(Emitted(), std::vector<std::string>({"Namespace shop", "Pod shop/a"}));
+  Write("manifests/deny.yaml", "kind: [");
+  EXPECT_TRUE(Poll().empty());
+  EXPECT_EQ(Emitted(), std::vector<std::string>({"Namespace shop", "Pod shop/a"}));
+  fs::remove(root_ / "manifests/deny.yaml");
+  EXPECT_EQ(Emitted(), std::vector<std::string>({"Pod shop/a"}));
+}
+
+TEST_F(LocalSourceTest, ABrokenPatchStaysWhatItWasAcrossRestarts) {
+  const std::string patch = "run/patch/n_pod_shop_a.patch.json";
+  Write("manifests/pod.yaml", kPod);
+  Write(patch, R"({"kind":"Pod","apiVersion":"v1","metadata":{"name":"a","namespace":"shop",)"
+               R"("annotations":{"k":"v"}}})");
+  EXPECT_EQ(Emitted().size(), 1u);
+  Write(patch, R"({"kind":"Pod","apiVersion":"v1","metadata":{"name":"a","namespace":"shop"},)"
+               R"("spec":{"containers":3}})");
+  Restart(root_ / "record");
+  const auto events = Poll();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].object.metadata().annotations().at("k"), "v");
+}
+
+TEST_F(LocalSourceTest, WhatWasInForceIsUnknownWhenNeitherFileNorRecordCanBeRead) {
+  Write("manifests/deny.yaml", kDeny);
+  EXPECT_EQ(Emitted().size(), 1u);
+  for (const auto& entry : fs::directory_iterator(root_ / "record")) {
+    std::ofstream(entry.path()) << "{";
+  }
+  Write("manifests/deny.yaml", "kind: [");
+  batches_ = 0;
+  EXPECT_TRUE(Emitted().empty());
+  EXPECT_EQ(batches_, 0);
+  Write("manifests/deny.yaml", kDeny);
   EXPECT_EQ(Poll().size(), 1u);
 }
 

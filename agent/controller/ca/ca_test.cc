@@ -185,6 +185,32 @@ TEST_F(AuthorityTest, KeepsItsRoot) {
   EXPECT_EQ(first->root_pem(), second->root_pem());
 }
 
+TEST_F(AuthorityTest, RootsAreRotatedWithoutARestart) {
+  const Ca before = MakeCa({.name = "before"}), after = MakeCa({.name = "after"});
+  const std::string old_pem = CertText(before.cert.get()), new_pem = CertText(after.cert.get());
+  Supply(before, old_pem, old_pem);
+  auto authority = CertificateAuthority::Open({.directory = directory_});
+  ASSERT_TRUE(authority.ok()) << Describe(authority.status());
+  const auto renewed = [&] {
+    const auto changed = authority->Renew();
+    if (!changed.ok()) return Describe(changed.status());
+    return std::string(*changed ? "changed" : "the same");
+  };
+  EXPECT_EQ(renewed(), "the same");
+  Put("root-cert.pem", old_pem + new_pem);
+  EXPECT_EQ(renewed(), "changed");
+  EXPECT_EQ(authority->root_pem(), old_pem + new_pem);
+  Put("ca-key.pem", KeyPem(after));  // half of what is to come
+  EXPECT_NE(renewed().find("ca-key.pem"), std::string::npos);
+  EXPECT_TRUE(authority->Sign(MakeCsr(), kId, absl::Hours(1)).ok());
+  Put("ca-cert.pem", new_pem);
+  Put("cert-chain.pem", new_pem);
+  EXPECT_EQ(renewed(), "changed");
+  const auto issued = authority->Sign(MakeCsr(), kId, absl::Hours(1));
+  ASSERT_TRUE(issued.ok());
+  EXPECT_EQ(X509_verify(Parse(issued->chain[0]).get(), after.key.get()), 1);
+}
+
 TEST_F(AuthorityTest, UsesASuppliedIntermediate) {
   MakeIntermediate();
   const auto authority = CertificateAuthority::Open({.directory = directory_});

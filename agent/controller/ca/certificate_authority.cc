@@ -71,8 +71,33 @@ absl::StatusOr<CertificateAuthority> CertificateAuthority::Open(Options options)
     }
     RETURN_IF_ERROR(WithContext(authority.CreateRoot(), "make a root certificate"));
   }
+  authority.stamps_ = StampsOf(directory);
   RETURN_IF_ERROR(WithContext(authority.Load(), "CA in " + directory));
   return authority;
+}
+
+std::vector<CertificateAuthority::Stamp> CertificateAuthority::StampsOf(
+    const std::string& directory) {
+  std::vector<Stamp> stamps;
+  for (const char* file : {"/ca-key.pem", "/ca-cert.pem", "/cert-chain.pem", "/root-cert.pem"}) {
+    struct stat info = {};
+    const bool there = ::stat((directory + file).c_str(), &info) == 0;
+    stamps.push_back(there ? Stamp{static_cast<int64_t>(info.st_ino), info.st_size,
+                                   info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec}
+                           : Stamp{});
+  }
+  return stamps;
+}
+
+absl::StatusOr<bool> CertificateAuthority::Renew() {
+  std::vector<Stamp> stamps = StampsOf(options_.directory);
+  if (stamps == stamps_) return false;
+  CertificateAuthority now;
+  now.options_ = options_;
+  RETURN_IF_ERROR(WithContext(now.Load(), "CA in " + options_.directory));
+  now.stamps_ = std::move(stamps);
+  *this = std::move(now);
+  return true;
 }
 
 absl::Status CertificateAuthority::CreateRoot() const {

@@ -7,12 +7,14 @@
 // certificate ended or may not sign, peers that hold the root would refuse what is signed) is an
 // error that names the file, never overwritten.
 //
-// Thread-safe after Open: signing changes nothing.
+// Thread-safe between calls of Renew: signing changes nothing.
 #pragma once
 
 #include <absl/status/statusor.h>
 #include <absl/time/time.h>
 
+#include <array>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -39,6 +41,11 @@ class CertificateAuthority {
   };
   static absl::StatusOr<CertificateAuthority> Open(Options options);
 
+  // Takes up what the directory holds by now, so that roots are rotated without a restart: first
+  // root-cert.pem with the old root and the new, then the new key and certificate, later the new
+  // root alone. False: nothing changed. An error leaves what is in use, and is tried again.
+  absl::StatusOr<bool> Renew();
+
   // A workload's certificate: the key is the request's, the SAN is `spiffe_id` and nothing of the
   // request's names. `lifetime` of zero or less is the default; above the maximum is refused;
   // beyond the CA's own end is cut there. NotBefore is two minutes ago (less for lifetimes under 20
@@ -59,6 +66,9 @@ class CertificateAuthority {
   absl::Time not_after() const { return chain_.not_after; }
 
  private:
+  // Of one file: inode, size, time of change; zeros when it is absent.
+  using Stamp = std::array<int64_t, 3>;
+  static std::vector<Stamp> StampsOf(const std::string& directory);
   absl::Status Load();
   absl::Status CreateRoot() const;
   absl::StatusOr<CertPtr> MakeLeaf(EVP_PKEY* key, const std::string& san, bool critical_san,
@@ -68,6 +78,7 @@ class CertificateAuthority {
   KeyPtr key_;
   CaChain chain_;
   std::string root_pem_;
+  std::vector<Stamp> stamps_;  // of the files that were loaded
 };
 
 }  // namespace mesh::controller

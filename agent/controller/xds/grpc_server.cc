@@ -8,6 +8,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <map>
+#include <mutex>
+#include <string>
 #include <thread>
 
 #include "proto/ca.grpc.pb.h"
@@ -117,6 +120,30 @@ class DiscoveryService
   std::atomic<uint64_t> streams_ = 0;
 };
 
+// Calls of each node that wait for the controller's thread, so that one node cannot hold up the
+// others. Any thread.
+class WaitingCalls {
+ public:
+  static constexpr int kPerNode = 32;  // a node proxy makes 8 at once
+
+  bool Enter(const std::string& node) {
+    const std::lock_guard lock(mutex_);
+    int& calls = calls_[node];
+    if (calls >= kPerNode) return false;
+    ++calls;
+    return true;
+  }
+  void Leave(const std::string& node) {
+    const std::lock_guard lock(mutex_);
+    const auto it = calls_.find(node);
+    if (--it->second == 0) calls_.erase(it);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, int> calls_;
+};
+
 class CertificateService : public istio::v1::auth::IstioCertificateService::CallbackService {
  public:
   explicit CertificateService(GrpcServer::Parts parts) : parts_(parts) {}
@@ -133,9 +160,16 @@ class CertificateService : public istio::v1::auth::IstioCertificateService::Call
           grpc::Status(grpc::StatusCode::UNAUTHENTICATED, "request authenticate failure"));
       return reactor;
     }
+    if (!waiting_.Enter(caller->node)) {
+      reactor->Finish(grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
+                                   "too many requests of this node wait"));
+      return reactor;
+    }
     // Request and response live until Finish().
     parts_.queue.Post([this, reactor, request, response, caller = *caller] {
-      reactor->Finish(ToGrpc(Answer(caller, *request, *response)));
+      const grpc::Status status = ToGrpc(Answer(caller, *request, *response));
+      waiting_.Leave(caller.node);
+      reactor->Finish(status);
     });
     return reactor;
   }
@@ -156,6 +190,7 @@ class CertificateService : public istio::v1::auth::IstioCertificateService::Call
   }
 
   GrpcServer::Parts parts_;
+  WaitingCalls waiting_;
 };
 
 }  // namespace

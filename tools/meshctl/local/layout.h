@@ -3,7 +3,7 @@
 //   /run/mesh/NAME/           ROOT: config.json state.json run.pid run.lock images.yaml
 //     manifests/              the user's objects, watched
 //     run/ run/patch/ run/pids/   objects and patches of the runtime, agents and controller
-//     pki/ nodes/NODE/ log/
+//     record/ pki/ nodes/NODE/ log/
 //   CGROUP2/mesh-NAME/        NODE/{pods/UID,system/ztunnel,system/agent,kubelet} controller
 //   runtime /run/netns/mesh-NAME-*    fabric, controller, one per node and pod
 //   /sys/fs/bpf/mesh/NAME-NODE/
@@ -31,6 +31,7 @@ struct Layout {
   std::string run() const { return root() + "/run"; }
   std::string patch() const { return root() + "/run/patch"; }
   std::string pids() const { return root() + "/run/pids"; }
+  std::string record() const { return root() + "/record"; }  // the controller's own
   std::string pki() const { return root() + "/pki"; }
   std::string root_cert() const { return pki() + "/root-cert.pem"; }
   std::string log() const { return root() + "/log"; }
@@ -56,7 +57,7 @@ struct Layout {
   }
 };
 
-// Letters, digits and '-', at most 40 characters.
+// Letters, digits, '-' (not first) and '_', at most 40 characters.
 absl::Status CheckMeshName(std::string_view name);
 
 struct Config {

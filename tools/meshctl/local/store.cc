@@ -113,12 +113,12 @@ bool ObjectStore::ReadChanged(const std::string& path, File& file) {
   const int64_t mtime = info.st_mtim.tv_sec * 1'000'000'000ll + info.st_mtim.tv_nsec;
   const auto inode = static_cast<int64_t>(info.st_ino);
   if (file.mtime_ns == mtime && file.size == info.st_size && file.inode == inode) return false;
+  auto text = ReadFile(path);
+  if (!text.ok()) return false;  // tried again at the next look
   file.mtime_ns = mtime;
   file.size = info.st_size;
   file.inode = inode;
   file.patch = path.ends_with(".patch.json");
-  auto text = ReadFile(path);
-  if (!text.ok()) return false;
   // JSON is read as JSON: much faster for the files that daemons write.
   std::vector<Json> objects;
   absl::Status status;

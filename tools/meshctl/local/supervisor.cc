@@ -59,6 +59,8 @@ void Supervisor::AddController() {
   daemon.name = "controller";
   daemon.launch.argv = {host_.config.bin_dir + "/mesh-agent",
                         "controller",
+                        "--record-dir",
+                        layout.record(),
                         "--status-dir",
                         layout.patch(),
                         "--xds-address",
@@ -146,6 +148,7 @@ void Supervisor::AddNode(const NodeConfig& node) {
            {"ALT_CA_HOSTNAME", "istiod.istio-system.svc"},
            {"AUTH_TOKEN", dir + "/token"},
            {"INPOD_UDS", dir + "/zds.sock"},
+           {"MESH_STATE_CACHE", dir + "/configuration"},
            {"IPV6_ENABLED", host_.config.ipv6 ? "true" : "false"},
            {"RUST_LOG", "info"}}) {
     SetDefault(env, name, value);
@@ -244,6 +247,7 @@ Json Supervisor::Status() const {
     if (daemon.pid > 0) item["pid"] = daemon.pid;
     if (daemon.restarts >= 0)
       item["since"] = absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", daemon.since, absl::UTCTimeZone());
+    if (daemon.last_exit) item["lastExit"] = *daemon.last_exit;
     if (!daemon.problem.empty()) item["reason"] = daemon.problem;
     list.Push(std::move(item));
   }

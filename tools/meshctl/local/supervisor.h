@@ -8,6 +8,7 @@
 #include <absl/time/time.h>
 
 #include <list>
+#include <optional>
 #include <string>
 
 #include "tools/meshctl/local/pod.h"
@@ -29,7 +30,8 @@ class Supervisor {
     std::string name;
     LaunchSpec launch;
     std::string needs;  // a file that must be there before the start
-    int pid = -1, restarts = -1, last_exit = 0;
+    int pid = -1, restarts = -1;
+    std::optional<int> last_exit;
     std::string problem;
     absl::Time since = absl::InfinitePast(), next = absl::InfinitePast();
     absl::Duration backoff = absl::Milliseconds(200);

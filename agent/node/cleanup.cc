@@ -49,6 +49,7 @@ absl::Status CleanUpNode(const NodeOptions& options) {
   Keep(first, Dataplane::Cleanup(options.bpf_dir));
   Keep(first, RestorePods(StateFile(options.state_dir)));
   Keep(first, Unpin(StateFile(options.state_dir)));
+  Keep(first, RemoveTree(ObjectsDir(options.state_dir)));
   Keep(first, Unpin(LockFile(options.state_dir)));
   PatchAnnotator annotator(options.patch_dir, options.node_name);
   if (!options.node_name.empty()) Keep(first, annotator.ClearOthers({}));

@@ -58,6 +58,11 @@ class MainQueue {
     guard.reset();
     return future.get();
   }
+  // Has fd() readable once more.
+  void Wake() {
+    const uint64_t one = 1;
+    [[maybe_unused]] const ssize_t n = ::write(wake_.get(), &one, sizeof(one));
+  }
   void Drain() {
     uint64_t n;
     [[maybe_unused]] const ssize_t read = ::read(wake_.get(), &n, sizeof(n));

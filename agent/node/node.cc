@@ -25,6 +25,7 @@
 #include "agent/node/main_queue.h"
 #include "agent/node/source_view.h"
 #include "agent/node/status.h"
+#include "agent/node/zds/news.h"
 #include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
 
@@ -94,12 +95,14 @@ class Node {
   absl::Status OpenDataplane();
   absl::Status StartServers();
   void PollSource();
+  void TakeNews();
   void Publish();
   HttpReply CniAdd(const std::string& body);
   NodeStatus Status() const;
 
   const NodeOptions options_;
   MainQueue queue_;
+  zds::News news_;
   PatchAnnotator annotator_;
   SourceView view_;
   UniqueFd lock_;
@@ -155,12 +158,17 @@ absl::Status Node::Start() {
   }
   ASSIGN_OR_RETURN(source_, k8s::LocalSource::Create(options_.source_dirs, kRescan,
                                                      {"local.mesh/netns", options_.runtime_dir}));
-  zds::Server::Observer observer = {
-      .on_snapshot_ack =
-          [this](const std::string& uid, const absl::Status& status) {
-            queue_.Post([this, uid, status] { enroller_->OnSnapshotAck(uid, status); });
-          },
-      .on_connections = [this](int n) { queue_.Post([this, n] { enroller_->OnConnections(n); }); }};
+  RETURN_IF_ERROR(source_->KeepRecord(ObjectsDir(options_.state_dir)));
+  zds::Server::Observer observer = {.on_snapshot_ack =
+                                        [this](const std::string& uid, const absl::Status& status) {
+                                          news_.Answered(uid, status);
+                                          queue_.Wake();
+                                        },
+                                    .on_connections =
+                                        [this](int n) {
+                                          news_.Connected(n);
+                                          queue_.Wake();
+                                        }};
   ASSIGN_OR_RETURN(zds_, zds::Server::Create(options_.zds_socket, std::move(observer)));
   EnrollerOptions enrol = {
       .decision = {.excluded_namespaces = StringSet(options_.exclude_namespaces.begin(),
@@ -245,6 +253,12 @@ HttpReply Node::CniAdd(const std::string& body) {
   return reply;
 }
 
+void Node::TakeNews() {
+  const zds::News::Items news = news_.Take();
+  for (const auto& [uid, status] : news.answers) enroller_->OnSnapshotAck(uid, status);
+  if (news.connected) enroller_->OnConnections(*news.connected);
+}
+
 void Node::Publish() {
   std::vector<PodReport> report = enroller_->Report();
   std::lock_guard lock(mutex_);
@@ -278,6 +292,7 @@ void Node::Run(int end_signals) {
     if (fds[0].revents != 0) return;
     if (fds[2].revents != 0) PollSource();
     queue_.Drain();
+    TakeNews();
     if (absl::Now() < next_cgroups_) continue;
     next_cgroups_ = absl::Now() + kRefreshCgroups;
     if (const absl::Status status = dataplane_->RefreshCgroups(); !status.ok()) {

@@ -19,7 +19,7 @@ struct NodeStatus {
   std::vector<MapInfo> maps;
   Counters counters;
   std::map<int, uint64_t> cni_answers;         // by HTTP status
-  std::map<std::string, uint64_t> pod_events;  // by type: Add Update Delete
+  std::map<std::string, uint64_t> pod_events;  // by type: Update Delete
 };
 
 std::string StatusJson(const NodeStatus& status);

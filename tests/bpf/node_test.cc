@@ -305,14 +305,15 @@ TEST_F(Node, AnAgentWithoutItsRecordKeepsWhatIsCaptured) {
   const std::string loop = world_->dir() + "/loop";
   std::filesystem::create_symlink(loop, loop);
   ASSERT_TRUE(std::filesystem::exists(record));
-  // The record is gone; or it is there, and the namespaces cannot be opened by it.
-  for (const bool gone : {true, false}) {
+  // The record is gone; or it is there, and the namespaces cannot be opened by it, or are no longer
+  // where it says.
+  for (const std::string& path : {std::string(), loop, world_->dir() + "/nowhere"}) {
     world_->StopDaemon(SIGKILL);
     world_->StopAgent(SIGKILL);
-    if (gone) {
+    if (path.empty()) {
       std::filesystem::remove(record);
     } else {
-      ASSERT_EQ(::system(("sed -i 's#/run/netns/[^\"]*#" + loop + "#' " + record).c_str()), 0);
+      ASSERT_EQ(::system(("sed -i 's#/run/netns/[^\"]*#" + path + "#' " + record).c_str()), 0);
     }
     world_->StartAgent();
     for (int i = 0; i < 3; ++i) {
@@ -328,6 +329,24 @@ TEST_F(Node, AnAgentWithoutItsRecordKeepsWhatIsCaptured) {
     EXPECT_TRUE(world_->WaitState("server", "enrolled")) << world_->Admin("/status");
   }
   std::filesystem::remove(loop);
+}
+
+TEST_F(Node, ABrokenManifestTakesNobodyOutWhenTheAgentStartsAnew) {
+  world_->WriteManifest("shop.yaml", "kind: [");
+  world_->StopAgent(SIGKILL);
+  world_->StartAgent();
+  EXPECT_TRUE(world_->WaitState("client", "enrolled")) << world_->Admin("/status");
+  EXPECT_TRUE(world_->WaitState("server", "enrolled")) << world_->Admin("/status");
+  EXPECT_TRUE(From("stranger", {.to = Address("server", 4, 8080)}).starts_with("via daemon"));
+  world_->WriteManifest("shop.yaml", kAmbient);
+}
+
+TEST_F(Node, AnotherSandboxUnderAPodsNameTakesNothingFromThePodThatRuns) {
+  EXPECT_EQ(world_->CniAdd("client", world_->Pod("stranger").netns).substr(0, 12), "HTTP/1.1 404");
+  EXPECT_TRUE(world_->WaitState("client", "enrolled")) << world_->Admin("/status");
+  const std::string to = Address("stranger", 4, 8080);
+  EXPECT_EQ(From("client", {.to = to}), "to " + to + " | peer " + to);
+  EXPECT_EQ(world_->CniAdd("client"), "HTTP/1.1 200 OK");
 }
 
 TEST_F(Node, OnePodThatCannotBeRenewedIsThatPodsAlone) {

@@ -276,6 +276,13 @@ absl::Status Dataplane::DetachLookup(const std::string& uid) {
   return Unpin(impl_->dir + "/pods/" + uid);
 }
 
+bool Dataplane::NetnsLives(const std::string& uid) const {
+  const absl::StatusOr<UniqueFd> link = GetPinned(impl_->dir + "/pods/" + uid);
+  if (!link.ok()) return false;
+  const absl::StatusOr<uint64_t> target = LinkTarget(link->get());
+  return !target.ok() || *target != 0;
+}
+
 bool Dataplane::HasListener(uint64_t cookie) const {
   for (const uint32_t family : {AF_INET, AF_INET6}) {
     if (impl_->listeners.Find({.netns_cookie = cookie, .family = family, .reserved = 0}))

@@ -74,6 +74,9 @@ class Dataplane {
   // Inbound of the namespace goes through mesh_lookup; pinned under the pod's uid. Idempotent.
   absl::Status AttachLookup(const Netns& netns, const std::string& uid);
   absl::Status DetachLookup(const std::string& uid);
+  // Whether the namespace that AttachLookup was for still is, whatever its path says. False when
+  // nothing is attached for the pod.
+  bool NetnsLives(const std::string& uid) const;
   // Whether the daemon's inbound listener of that namespace is known to the kernel.
   bool HasListener(uint64_t cookie) const;
   // Pods with a pinned link, and every namespace and address in the maps: what an earlier agent

@@ -107,10 +107,14 @@ absl::Status Enroller::Settle(Entry& entry) {
   entry.settled = false;
   if (pod.netns == nullptr) {
     absl::StatusOr<CapturedPod> opened = OpenPod(entry.spec.uid, entry.netns_path);
-    RETURN_IF_ERROR(opened.status());
-    if (opened->cookie != pod.cookie) {
-      return NotFound("{} is another namespace now", entry.netns_path);
+    if (opened.ok() && opened->cookie != pod.cookie) {
+      opened = NotFound("{} is another namespace now", entry.netns_path);
     }
+    // A path may be lost, or not be there yet, while the namespace and its processes live on.
+    if (absl::IsNotFound(opened.status()) && dataplane_.NetnsLives(entry.spec.uid)) {
+      return Unavailable("its namespace is not where it was: {}", MessageOf(opened.status()));
+    }
+    RETURN_IF_ERROR(opened.status());
     pod.netns_path = entry.netns_path;
     pod.netns = std::move(opened->netns);
   }
@@ -135,7 +139,7 @@ void Enroller::SettleAgain(Entry& entry) {
 
 void Enroller::HandOver(const Entry& entry) {
   zds_.Hold(Held(entry));
-  if (zds_.connected() > 0) Warn("tell ztunnel", entry.spec, zds_.Add(Held(entry)));
+  if (zds_.connected() > 0) zds_.Offer(Held(entry));
 }
 
 absl::StatusOr<bool> Enroller::Adopt(Entry& entry) {
@@ -262,7 +266,7 @@ absl::Status Enroller::ServeAndActivate(Entry& entry) {
 // Undoes an attempt, and only that: whoever serves the pod since before keeps what it serves.
 void Enroller::GiveUp(Entry& entry) {
   Warn("give up", entry.spec, ReleasePod(dataplane_, *entry.captured));
-  Warn("give up: tell ztunnel", entry.spec, zds_.TakeBack(entry.spec.uid));
+  zds_.TakeBack(entry.spec.uid);
   entry.captured.reset();
   Save();
 }
@@ -279,7 +283,7 @@ void Enroller::LookForListener(Entry& entry, absl::Time now) {
   if (dataplane_.HasListener(entry.captured->cookie)) {
     entry.listener_by = absl::InfiniteFuture();
   } else if (now >= entry.listener_by && !std::exchange(entry.renewed, true)) {
-    Warn("listener", entry.spec, zds_.Renew(Held(entry)));
+    zds_.Renew(Held(entry));
     entry.listener_by = absl::Now() + kListenerPatience;
   } else if (now >= entry.listener_by) {
     Logger("enroll")->warn("ztunnel does not listen for plain text; it will be refused pod={}",
@@ -293,7 +297,7 @@ void Enroller::LookForListener(Entry& entry, absl::Time now) {
 
 void Enroller::Unenrol(Entry& entry) {
   Warn("un-enrol", entry.spec, ReleasePod(dataplane_, *entry.captured));
-  Warn("un-enrol: tell ztunnel", entry.spec, zds_.Remove(entry.spec.uid));
+  zds_.Remove(entry.spec.uid);
   entry.captured.reset();
   entry.settled = true;
   entry.listener_by = absl::InfiniteFuture();
@@ -338,14 +342,26 @@ void Enroller::SetEnrolled(Entry& entry) {
                          entry.spec.uid, entry.captured->cookie, entry.flags.strict);
 }
 
+// The event names no uid, and a pod that is made anew under its name may come before its source has
+// the old one gone: what runs in another sandbox is not the pod that is meant.
+Enroller::Entry* Enroller::FindForSandbox(const CniEvent& event) {
+  Entry* found = nullptr;
+  for (auto& [uid, entry] : entries_) {
+    if (entry.spec.ns != event.pod_namespace || entry.spec.name != event.pod_name) continue;
+    const bool elsewhere = entry.captured && InAnotherNetns(*entry.captured, event.netns_path);
+    if (elsewhere && dataplane_.NetnsLives(uid)) continue;
+    // One that waits for its sandbox before one whose sandbox has gone.
+    if (found == nullptr || !elsewhere) found = &entry;
+  }
+  return found;
+}
+
 absl::Status Enroller::OnCniAdd(const CniEvent& event) {
-  const auto it = std::ranges::find_if(entries_, [&](const auto& item) {
-    return item.second.spec.ns == event.pod_namespace && item.second.spec.name == event.pod_name;
-  });
-  if (it == entries_.end()) {
+  Entry* const known = FindForSandbox(event);
+  if (known == nullptr) {
     return NotFound("pod {}/{} is not known on this node", event.pod_namespace, event.pod_name);
   }
-  Entry& entry = it->second;
+  Entry& entry = *known;
   entry.netns_path = event.netns_path;
   if (!event.ips.empty()) entry.ips = event.ips;
   const Decision decision = Decide(entry.spec, options_.decision);

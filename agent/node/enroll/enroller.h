@@ -9,7 +9,8 @@
 // or it has gone: not while ztunnel cannot serve it, nor when its namespace cannot be opened or the
 // record of an earlier agent is lost. Then its connections are refused, never plain.
 //
-// Owner: the node's main. Thread: one. Blocks for as long as ztunnel takes to answer, 5 s at most.
+// Owner: the node's main. Thread: one. Blocks for as long as ztunnel takes to answer to a new pod,
+// 5 s at most: one that leaves that unanswered is not asked again.
 #pragma once
 
 #include <absl/status/status.h>
@@ -83,6 +84,7 @@ class Enroller {
     bool renewed = false;                             // taken away and given again for that
   };
 
+  Entry* FindForSandbox(const CniEvent& event);  // null: no pod that it can be
   void Reconcile(Entry& entry);
   // Whether an earlier agent captured the pod, without a record; it is taken up as it is.
   absl::StatusOr<bool> Adopt(Entry& entry);

@@ -67,11 +67,16 @@ bool HasIpv6() {
 
 // Replies that belong to no socket (a reset where nobody listens) carry the mark only if told to;
 // without it they leave for the real client, and the proxy waits for its deadline.
-absl::Status ReflectMark(bool on) {
-  const char* value = on ? "1" : "0";
-  RETURN_IF_ERROR(WriteSysctl("/proc/sys/net/ipv4/tcp_fwmark_accept", value));
-  RETURN_IF_ERROR(WriteSysctl("/proc/sys/net/ipv4/fwmark_reflect", value));
-  return HasIpv6() ? WriteSysctl("/proc/sys/net/ipv6/fwmark_reflect", value) : absl::OkStatus();
+absl::Status ReflectMark() {
+  RETURN_IF_ERROR(WriteSysctl("/proc/sys/net/ipv4/tcp_fwmark_accept", "1"));
+  RETURN_IF_ERROR(WriteSysctl("/proc/sys/net/ipv4/fwmark_reflect", "1"));
+  return HasIpv6() ? WriteSysctl("/proc/sys/net/ipv6/fwmark_reflect", "1") : absl::OkStatus();
+}
+
+// Kernels before 5.14 have no such thing.
+absl::Status MigrateRequests() {
+  const absl::Status status = WriteSysctl("/proc/sys/net/ipv4/tcp_migrate_req", "1");
+  return absl::IsNotFound(status) ? absl::OkStatus() : status;
 }
 
 absl::Status AddFamily(uint8_t family) {
@@ -103,7 +108,8 @@ absl::Status ChangeLoopback(const IpAddress& ip, uint16_t type, uint16_t flags, 
 
 absl::Status AddSourceRouting(const Netns& netns) {
   return netns.Run([]() -> absl::Status {
-    RETURN_IF_ERROR(ReflectMark(true));
+    RETURN_IF_ERROR(ReflectMark());
+    RETURN_IF_ERROR(MigrateRequests());
     RETURN_IF_ERROR(AddFamily(AF_INET));
     return HasIpv6() ? AddFamily(AF_INET6) : absl::OkStatus();
   });
@@ -112,8 +118,7 @@ absl::Status AddSourceRouting(const Netns& netns) {
 absl::Status RemoveSourceRouting(const Netns& netns) {
   return netns.Run([]() -> absl::Status {
     RETURN_IF_ERROR(RemoveFamily(AF_INET));
-    if (HasIpv6()) RETURN_IF_ERROR(RemoveFamily(AF_INET6));
-    return ReflectMark(false);
+    return HasIpv6() ? RemoveFamily(AF_INET6) : absl::OkStatus();
   });
 }
 

@@ -12,11 +12,11 @@
 #include <cerrno>
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <future>
 #include <list>
 #include <map>
 #include <mutex>
-#include <optional>
 #include <set>
 #include <thread>
 #include <vector>
@@ -33,9 +33,12 @@ constexpr absl::Duration kAcceptEvery = absl::Milliseconds(200);
 constexpr absl::Duration kHelloDeadline = absl::Seconds(5);
 
 struct Peer {
+  Peer(UniqueFd fd, absl::Duration patience, absl::Time at)
+      : connection(std::move(fd), patience), since(at) {}
   Connection connection;
-  absl::Time since;
-  bool greeted = false;
+  const absl::Time since;
+  bool hello = false;                // its snapshot is on the way
+  bool greeted = false;              // it has its snapshot
   std::set<std::string> given = {};  // uids, until they are taken from all
 };
 
@@ -72,34 +75,49 @@ absl::StatusOr<UniqueFd> ListenOn(const std::string& path) {
   return fd;
 }
 
+std::function<void(const absl::Status&)> LogRefusal(const HeldPod& pod) {
+  return [name = pod.info.ns + "/" + pod.info.name](const absl::Status& status) {
+    if (!status.ok())
+      Logger("zds")->warn("not taken by ztunnel pod={}: {}", name, Describe(status));
+  };
+}
+
 }  // namespace
 
 struct Server::Impl {
   std::string path;
   Observer observer;
+  absl::Duration patience;
   UniqueFd listener;  // the server's thread
   UniqueFd wake;
   std::thread thread;
   std::atomic<int> greeted{0};
   std::mutex mutex;  // below: pods, jobs, stop
   std::map<std::string, HeldPod> pods;
-  std::deque<std::packaged_task<absl::Status()>> jobs;  // at most one: the caller waits
+  std::deque<std::function<void()>> jobs;  // some for each pod that comes or goes
   bool stop = false;
-  std::list<Peer> peers;  // the server's thread; newest last
+  std::list<Peer> peers;  // the server's thread; newest last; before what their requests refer to
   absl::Time next_accept;
 
   void Wake() {
     const uint64_t one = 1;
     [[maybe_unused]] const ssize_t n = ::write(wake.get(), &one, sizeof(one));
   }
-  absl::Status RunJob(std::function<absl::Status()> fn) {
-    std::packaged_task<absl::Status()> job(std::move(fn));
-    std::future<absl::Status> result = job.get_future();
+  void Post(std::function<void()> fn) {
     {
       std::lock_guard lock(mutex);
-      jobs.push_back(std::move(job));
+      jobs.push_back(std::move(fn));
     }
     Wake();
+  }
+  using Done = std::function<void(const absl::Status&)>;
+  // Runs `fn` on the server's thread and waits until the status is known.
+  absl::Status Await(std::function<void(Done)> fn) {
+    auto promise = std::make_shared<std::promise<absl::Status>>();
+    std::future<absl::Status> result = promise->get_future();
+    Post([fn = std::move(fn), promise] {
+      fn([promise](const absl::Status& status) { promise->set_value(status); });
+    });
     return result.get();
   }
 
@@ -107,69 +125,69 @@ struct Server::Impl {
   void Accept();
   void OnReadable(Peer& peer);
   void SendSnapshot(Peer& peer);
+  void OnSnapshotSent(Peer& peer, size_t pods_sent, const absl::Status& status);
   void DropDead();
+  absl::Time Tick(absl::Time now);
+  bool RunJobs();
   Peer* Newest();
-  absl::Status Tell(Peer& peer, const HeldPod& pod);
-  absl::Status AddNow(const HeldPod& pod);
-  absl::Status RenewNow(const HeldPod& pod);
-  absl::Status TakeBackNow(const std::string& uid);
-  absl::Status RemoveNow(const std::string& uid);
+  void Tell(Peer& peer, const HeldPod& pod, Done done, absl::Time until);
+  void TellEnd(Peer& peer, const std::string& uid);
+  void AddNow(const HeldPod& pod, Done done);
+  void RenewNow(const HeldPod& pod);
+  void TakeBackNow(const std::string& uid);
+  void RemoveNow(const std::string& uid);
 };
 
 Peer* Server::Impl::Newest() {
   const auto newest = std::find_if(peers.rbegin(), peers.rend(), [](const Peer& peer) {
-    return peer.greeted && peer.connection.alive();
+    return peer.hello && peer.connection.alive();
   });
   return newest == peers.rend() ? nullptr : &*newest;
 }
 
-absl::Status Server::Impl::Tell(Peer& peer, const HeldPod& pod) {
+void Server::Impl::Tell(Peer& peer, const HeldPod& pod, Done done, absl::Time until) {
+  const absl::StatusOr<std::string> packet =
+      pod.netns == nullptr ? Keep(pod.info.uid) : zds::Add(pod.info);
+  if (!packet.ok()) return done(packet.status());
   peer.given.insert(pod.info.uid);
-  if (pod.netns == nullptr) {
-    ASSIGN_OR_RETURN(const std::string packet, Keep(pod.info.uid));
-    return peer.connection.Ask(packet);
+  peer.connection.Ask(
+      {.packet = *packet, .netns = pod.netns, .done = std::move(done), .patience = until});
+}
+
+void Server::Impl::TellEnd(Peer& peer, const std::string& uid) {
+  const absl::StatusOr<std::string> packet = Del(uid);
+  if (!packet.ok() || !peer.hello || !peer.connection.alive()) return;
+  peer.connection.Ask({.packet = *packet, .done = [uid](const absl::Status& status) {
+                         if (absl::IsAborted(status)) {
+                           Logger("zds")->warn("end of {}: {}", uid, Describe(status));
+                         }
+                       }});
+}
+
+void Server::Impl::AddNow(const HeldPod& pod, Done done) {
+  Peer* newest = Newest();
+  if (newest == nullptr) return done(Unavailable("no ztunnel is connected"));
+  Tell(*newest, pod, std::move(done), absl::Now() + patience);
+}
+
+void Server::Impl::RenewNow(const HeldPod& pod) {
+  if (Peer* newest = Newest()) {
+    TellEnd(*newest, pod.info.uid);
+    Tell(*newest, pod, LogRefusal(pod), absl::InfiniteFuture());
   }
-  ASSIGN_OR_RETURN(const std::string packet, zds::Add(pod.info));
-  return peer.connection.Ask(packet, pod.netns->fd());
 }
 
-absl::Status Server::Impl::AddNow(const HeldPod& pod) {
-  Peer* newest = Newest();
-  if (newest == nullptr) return Unavailable("no ztunnel is connected");
-  const absl::Status status = Tell(*newest, pod);
-  return absl::IsDeadlineExceeded(status) ? Unavailable("{}", MessageOf(status)) : status;
-}
-
-absl::Status Server::Impl::RenewNow(const HeldPod& pod) {
-  Peer* newest = Newest();
-  if (newest == nullptr) return Unavailable("no ztunnel is connected");
-  ASSIGN_OR_RETURN(const std::string packet, Del(pod.info.uid));
-  if (const absl::Status status = newest->connection.Ask(packet); !newest->connection.alive())
-    return status;
-  return AddNow(pod);
-}
-
-absl::Status Server::Impl::TakeBackNow(const std::string& uid) {
-  absl::Status first;
-  ASSIGN_OR_RETURN(const std::string packet, Del(uid));
+void Server::Impl::TakeBackNow(const std::string& uid) {
   for (Peer& peer : peers) {
-    if (peer.given.erase(uid) == 0 || !peer.connection.alive()) continue;
-    if (const absl::Status status = peer.connection.Ask(packet); !status.ok() && first.ok())
-      first = status;
+    if (peer.given.erase(uid) != 0) TellEnd(peer, uid);
   }
-  return first;
 }
 
-absl::Status Server::Impl::RemoveNow(const std::string& uid) {
-  absl::Status first;
-  ASSIGN_OR_RETURN(const std::string packet, Del(uid));
+void Server::Impl::RemoveNow(const std::string& uid) {
   for (Peer& peer : peers) {
     peer.given.erase(uid);
-    if (!peer.greeted || !peer.connection.alive()) continue;
-    if (const absl::Status status = peer.connection.Ask(packet); !status.ok() && first.ok())
-      first = status;
+    TellEnd(peer, uid);
   }
-  return first;
 }
 
 void Server::Impl::SendSnapshot(Peer& peer) {
@@ -178,20 +196,28 @@ void Server::Impl::SendSnapshot(Peer& peer) {
     std::lock_guard lock(mutex);
     for (const auto& [uid, pod] : pods) snapshot.push_back(pod);
   }
+  peer.hello = true;
   for (const HeldPod& pod : snapshot) {
-    const absl::Status status = Tell(peer, pod);
-    if (!status.ok()) {
-      Logger("zds")->warn("snapshot pod={}/{}: {}", pod.info.ns, pod.info.name, Describe(status));
-    }
-    observer.on_snapshot_ack(pod.info.uid, status);
-    if (!peer.connection.alive()) return;
+    Tell(
+        peer, pod,
+        [this, log = LogRefusal(pod), uid = pod.info.uid](const absl::Status& status) {
+          log(status);
+          observer.on_snapshot_ack(uid, status);
+        },
+        absl::InfiniteFuture());
   }
-  const absl::Status status = peer.connection.Ask(zds::SnapshotSent());
+  peer.connection.Ask({.packet = zds::SnapshotSent(),
+                       .done = [this, &peer, n = snapshot.size()](const absl::Status& status) {
+                         OnSnapshotSent(peer, n, status);
+                       }});
+}
+
+void Server::Impl::OnSnapshotSent(Peer& peer, size_t pods_sent, const absl::Status& status) {
   if (!status.ok()) Logger("zds")->warn("end of snapshot: {}", Describe(status));
   if (!peer.connection.alive()) return;
   peer.greeted = true;
   ++greeted;
-  Logger("zds")->info("ztunnel connected pods={} connected={}", snapshot.size(), greeted.load());
+  Logger("zds")->info("ztunnel connected pods={} connected={}", pods_sent, greeted.load());
   observer.on_connections(greeted);
 }
 
@@ -207,11 +233,11 @@ void Server::Impl::Accept() {
     Logger("zds")->warn("a ztunnel was refused: {} are connected", peers.size());
     return;
   }
-  peers.push_back({.connection = Connection(std::move(fd)), .since = absl::Now()});
+  peers.emplace_back(std::move(fd), patience, absl::Now());
 }
 
 void Server::Impl::OnReadable(Peer& peer) {
-  if (peer.greeted) return peer.connection.OnUnasked();
+  if (peer.hello) return peer.connection.OnReady();
   if (const absl::Status hello = peer.connection.ReadHello(); !hello.ok()) {
     Logger("zds")->warn("refused: {}", Describe(hello));
     return;
@@ -222,7 +248,7 @@ void Server::Impl::OnReadable(Peer& peer) {
 void Server::Impl::DropDead() {
   const absl::Time now = absl::Now();
   for (auto it = peers.begin(); it != peers.end();) {
-    const bool silent = !it->greeted && now - it->since > kHelloDeadline;
+    const bool silent = !it->hello && now - it->since > kHelloDeadline;
     if (it->connection.alive() && !silent) {
       ++it;
       continue;
@@ -236,17 +262,29 @@ void Server::Impl::DropDead() {
   }
 }
 
+absl::Time Server::Impl::Tick(absl::Time now) {
+  absl::Time next = std::max(next_accept, now);
+  if (now >= next_accept) next = absl::InfiniteFuture();
+  for (Peer& peer : peers) {
+    next = std::min(next, peer.connection.Tick(now));
+    if (!peer.hello) next = std::min(next, peer.since + kHelloDeadline);
+  }
+  return next;
+}
+
 void Server::Impl::Loop() {
   for (;;) {
+    const absl::Time now = absl::Now();
+    const absl::Time next = Tick(now);
+    DropDead();
     std::vector<pollfd> fds = {{.fd = wake.get(), .events = POLLIN, .revents = 0}};
-    const bool accepting = absl::Now() >= next_accept;
-    fds.push_back({.fd = accepting ? listener.get() : -1, .events = POLLIN, .revents = 0});
+    fds.push_back({.fd = now >= next_accept ? listener.get() : -1, .events = POLLIN, .revents = 0});
     for (const Peer& peer : peers) {
-      fds.push_back({.fd = peer.connection.fd(), .events = POLLIN, .revents = 0});
+      fds.push_back({.fd = peer.connection.fd(), .events = peer.connection.events(), .revents = 0});
     }
-    const bool unsettled =
-        std::ranges::any_of(peers, [](const Peer& peer) { return !peer.greeted; });
-    ::poll(fds.data(), fds.size(), !accepting ? 50 : unsettled ? 500 : -1);
+    const bool forever = next == absl::InfiniteFuture();
+    ::poll(fds.data(), fds.size(),
+           forever ? -1 : static_cast<int>(absl::ToInt64Milliseconds(next - now)) + 1);
     uint64_t drained;
     [[maybe_unused]] const ssize_t n = ::read(wake.get(), &drained, sizeof(drained));
     size_t i = 2;
@@ -254,27 +292,31 @@ void Server::Impl::Loop() {
       if (i < fds.size() && fds[i++].revents != 0) OnReadable(peer);
     }
     if ((fds[1].revents & POLLIN) != 0) Accept();
-    for (;;) {
-      std::packaged_task<absl::Status()> job;
-      {
-        std::lock_guard lock(mutex);
-        if (stop) return;
-        if (jobs.empty()) break;
-        job = std::move(jobs.front());
-        jobs.pop_front();
-      }
-      job();
-    }
+    if (!RunJobs()) return;
     DropDead();
   }
 }
 
+// False: the server is to stop.
+bool Server::Impl::RunJobs() {
+  std::deque<std::function<void()>> due;
+  {
+    std::lock_guard lock(mutex);
+    if (stop) return false;
+    due.swap(jobs);
+  }
+  for (const auto& job : due) job();
+  return true;
+}
+
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Create(const std::string& path, Observer observer) {
+absl::StatusOr<std::unique_ptr<Server>> Server::Create(const std::string& path, Observer observer,
+                                                       absl::Duration patience) {
   auto impl = std::make_unique<Impl>();
   impl->path = path;
   impl->observer = std::move(observer);
+  impl->patience = patience;
   impl->wake.Reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!impl->wake) return Errno(errno, "eventfd");
   Impl* self = impl.get();
@@ -283,9 +325,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(const std::string& path, 
 }
 
 absl::Status Server::Listen() {
-  return impl_->RunJob([impl = impl_.get()]() -> absl::Status {
-    ASSIGN_OR_RETURN(impl->listener, ListenOn(impl->path));
-    return absl::OkStatus();
+  return impl_->Await([impl = impl_.get()](const Impl::Done& done) {
+    absl::StatusOr<UniqueFd> fd = ListenOn(impl->path);
+    if (fd.ok()) impl->listener = *std::move(fd);
+    done(fd.status());
   });
 }
 
@@ -306,12 +349,19 @@ void Server::Hold(HeldPod pod) {
 
 absl::Status Server::Add(HeldPod pod) {
   Hold(pod);
-  return impl_->RunJob([this, pod = std::move(pod)] { return impl_->AddNow(pod); });
+  return impl_->Await([impl = impl_.get(), pod = std::move(pod)](Impl::Done done) {
+    impl->AddNow(pod, std::move(done));
+  });
 }
 
-absl::Status Server::Renew(HeldPod pod) {
+void Server::Offer(HeldPod pod) {
   Hold(pod);
-  return impl_->RunJob([this, pod = std::move(pod)] { return impl_->RenewNow(pod); });
+  impl_->Post([impl = impl_.get(), pod = std::move(pod)] { impl->AddNow(pod, LogRefusal(pod)); });
+}
+
+void Server::Renew(HeldPod pod) {
+  Hold(pod);
+  impl_->Post([impl = impl_.get(), pod = std::move(pod)] { impl->RenewNow(pod); });
 }
 
 void Server::LetGo(const std::string& uid) {
@@ -319,14 +369,14 @@ void Server::LetGo(const std::string& uid) {
   impl_->pods.erase(uid);
 }
 
-absl::Status Server::TakeBack(const std::string& uid) {
+void Server::TakeBack(const std::string& uid) {
   LetGo(uid);
-  return impl_->RunJob([this, uid] { return impl_->TakeBackNow(uid); });
+  impl_->Post([impl = impl_.get(), uid] { impl->TakeBackNow(uid); });
 }
 
-absl::Status Server::Remove(const std::string& uid) {
+void Server::Remove(const std::string& uid) {
   LetGo(uid);
-  return impl_->RunJob([this, uid] { return impl_->RemoveNow(uid); });
+  impl_->Post([impl = impl_.get(), uid] { impl->RemoveNow(uid); });
 }
 
 int Server::connected() const { return impl_->greeted; }

@@ -3,10 +3,11 @@
 // answer.
 //
 // A ztunnel being replaced stays connected beside its successor: new pods go to the newest,
-// deletions to all. At most 8 are connected; a further one is refused. New connections: 5 a second.
-// Only the owner of the socket file may connect to it, and root.
+// deletions to all. One that leaves a request unanswered for `patience` is dropped, and may connect
+// again; nobody else waits for it. At most 8 are connected; a further one is refused. New
+// connections: 5 a second. Only the owner of the socket file may connect to it, and root.
 //
-// Owner: the node's main, which calls Hold, Add and Remove from one thread. The server has a thread
+// Owner: the node's main, which calls it from one thread. The server has a thread
 // of its own; observers run on it and may not call back into the server.
 #pragma once
 
@@ -35,7 +36,8 @@ class Server {
     std::function<void(int connected)> on_connections;
   };
 
-  static absl::StatusOr<std::unique_ptr<Server>> Create(const std::string& path, Observer observer);
+  static absl::StatusOr<std::unique_ptr<Server>> Create(const std::string& path, Observer observer,
+                                                        absl::Duration patience = absl::Seconds(5));
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -47,17 +49,19 @@ class Server {
 
   // The pod is in every snapshot from now on; nothing is sent.
   void Hold(HeldPod pod);
-  // Hold(), and tells the newest ztunnel. Waits for its answer, at most some 5 s. Unavailable:
+  // Hold(), and tells the newest ztunnel. Waits for its answer, `patience` at most. Unavailable:
   // nobody is connected, or no answer came; Aborted: refused, in ztunnel's words. The pod stays
-  // held.
+  // held. The other calls wait for nobody.
   absl::Status Add(HeldPod pod);
+  // As Add; what comes of it is in the log.
+  void Offer(HeldPod pod);
   // Undoes Add: no longer held, and those are told that were given the pod since it was last
   // removed. An older ztunnel that serves it since before keeps what it serves.
-  absl::Status TakeBack(const std::string& uid);
+  void TakeBack(const std::string& uid);
   // Takes the pod away from the newest ztunnel alone and gives it again, so that it listens anew.
-  absl::Status Renew(HeldPod pod);
-  // No longer held; tells all. Ok when nobody is connected.
-  absl::Status Remove(const std::string& uid);
+  void Renew(HeldPod pod);
+  // No longer held; tells all.
+  void Remove(const std::string& uid);
 
   int connected() const;  // any thread
 

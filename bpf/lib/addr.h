@@ -70,11 +70,6 @@ static __always_inline bool addr_is_any(const struct mesh_addr *addr)
 	       !addr_word(addr, 3);
 }
 
-static __always_inline bool addr_is_link_local(const struct mesh_addr *addr)
-{
-	return addr->bytes[0] == 0xfe && (addr->bytes[1] & 0xc0) == 0x80;
-}
-
 /* Where the daemon listens, in the family in which `addr` was asked for. */
 static __always_inline struct mesh_addr addr_daemon(const struct mesh_addr *asked)
 {

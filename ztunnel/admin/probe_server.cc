@@ -51,9 +51,7 @@ class ProbeServer::Client final : public base::EventHandler {
       : server_(server), socket_(std::move(socket)), timer_(server.loop_.After(kPatience, [this] {
           timer_ = 0;
           End();
-        })) {
-    server_.loop_.Add(socket_.fd(), EPOLLIN | EPOLLRDHUP, *this);
-  }
+        })) {}
   ~Client() override {
     if (timer_ != 0) server_.loop_.CancelTimer(timer_);
     server_.loop_.Remove(socket_.fd(), *this);
@@ -70,6 +68,8 @@ class ProbeServer::Client final : public base::EventHandler {
       if (in_.size() > kMaxHead) return End();
     }
   }
+
+  bool Watch() { return server_.loop_.Add(socket_.fd(), EPOLLIN | EPOLLRDHUP, *this).ok(); }
 
   Clients::iterator place;
 
@@ -111,6 +111,7 @@ void ProbeServer::Accept(net::Socket socket) {
   if (clients_.size() >= kMaxConnections) clients_.pop_front();
   clients_.push_back(std::make_unique<Client>(*this, std::move(socket)));
   clients_.back()->place = std::prev(clients_.end());
+  if (!clients_.back()->Watch()) clients_.pop_back();
 }
 
 }  // namespace mesh::admin

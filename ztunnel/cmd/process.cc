@@ -68,7 +68,7 @@ TerminationSignals::TerminationSignals(base::EventLoop& loop, std::function<void
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
   fd_.Reset(::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
   MESH_CHECK(fd_, "signalfd");
-  loop_.Add(fd_.get(), EPOLLIN | EPOLLET, *this);
+  MESH_CHECK(loop_.Add(fd_.get(), EPOLLIN | EPOLLET, *this).ok(), "watch the signals");
 }
 
 TerminationSignals::~TerminationSignals() { loop_.Remove(fd_.get(), *this); }

@@ -11,9 +11,11 @@ Bytes AsBytes(const std::string& text) { return std::as_bytes(std::span(text)); 
 // Whole messages over a stream socket; every wait ends at a deadline.
 class MessageStream final : public base::EventHandler {
  public:
+  // A connection that cannot be watched is at its end.
   MessageStream(base::EventLoop& loop, net::Socket socket)
       : loop_(loop), socket_(std::move(socket)), ready_(loop) {
-    loop_.Add(socket_.fd(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, *this);
+    if (!loop_.Add(socket_.fd(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, *this).ok())
+      socket_.Close();
   }
   ~MessageStream() override { loop_.Remove(socket_.fd(), *this); }
   void OnEvents(uint32_t) override { ready_.Set(); }

@@ -9,13 +9,23 @@ namespace {
 
 // Datagrams read in one go, before others of the loop have their turn.
 constexpr int kBurst = 64;
+constexpr absl::Duration kWatchAgain = absl::Milliseconds(50);
 
 Bytes AsBytes(const std::string& text) { return std::as_bytes(std::span(text)); }
 
 }  // namespace
 
 UdpListener::UdpListener(PodServer& server, UniqueFd fd) : server_(server), fd_(std::move(fd)) {
-  server_.loop().Add(fd_.get(), EPOLLIN | EPOLLET, *this);
+  Watch();
+}
+
+// Questions wait in the socket until there is a watch for it.
+void UdpListener::Watch() {
+  if (server_.loop().Add(fd_.get(), EPOLLIN | EPOLLET, *this).ok()) return;
+  more_ = server_.loop().After(kWatchAgain, [this] {
+    more_ = 0;
+    Watch();
+  });
 }
 
 UdpListener::~UdpListener() {
@@ -72,9 +82,9 @@ bool UdpForward::Start(const SocketAddress& upstream) {
   auto fd = ConnectUdp(server_.netns(), upstream);
   if (!fd.ok()) return false;
   if (::send(fd->get(), message_.data(), message_.size(), MSG_NOSIGNAL) < 0) return false;
+  if (!server_.loop().Add(fd->get(), EPOLLIN | EPOLLET, *this).ok()) return false;
   fd_ = *std::move(fd);
   sent_ = server_.loop().Now();
-  server_.loop().Add(fd_.get(), EPOLLIN | EPOLLET, *this);
   timer_ = server_.loop().After(server_.config().timeout, [this] {
     timer_ = 0;
     Fail();

@@ -19,6 +19,7 @@ class UdpListener final : public base::EventHandler {
   int fd() const { return fd_.get(); }
 
  private:
+  void Watch();
   void ReadSome();
 
   PodServer& server_;

@@ -73,11 +73,11 @@ absl::Status ZdsClient::TryConnect() {
   if (::send(fd.get(), hello.data(), hello.size(), MSG_NOSIGNAL) < 0) {
     return Errno(errno, "say hello to {}", path_);
   }
+  RETURN_IF_ERROR(loop_.Add(fd.get(), EPOLLIN | EPOLLRDHUP | EPOLLET, *this));
   fd_ = std::move(fd);
   ++session_;
   handling_ = false;
   pods_.BeginSnapshot();
-  loop_.Add(fd_.get(), EPOLLIN | EPOLLRDHUP | EPOLLET, *this);
   return absl::OkStatus();
 }
 

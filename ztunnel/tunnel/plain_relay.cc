@@ -32,7 +32,8 @@ PlainRelay::~PlainRelay() {
 
 void PlainRelay::Start() {
   for (Side* side : {&client_, &server_}) {
-    loop_.Add(side->socket.fd(), EPOLLIN | EPOLLOUT | EPOLLRDHUP, *side);
+    absl::Status status = loop_.Add(side->socket.fd(), EPOLLIN | EPOLLOUT | EPOLLRDHUP, *side);
+    if (!status.ok()) return Abort(telemetry::WithReason(std::move(status), MESH_REASON_LIMIT));
   }
   // What arrived with the handshake is read at once.
   Pump(client_, server_);

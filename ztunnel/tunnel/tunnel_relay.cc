@@ -41,7 +41,8 @@ void TunnelRelay::Start(net::Socket app, Counters counters) {
   counters_ = counters;
   started_ = true;
   readable_ = true;
-  loop_.Add(app_.fd(), EPOLLIN | EPOLLOUT | EPOLLRDHUP, *this);
+  absl::Status watched = loop_.Add(app_.fd(), EPOLLIN | EPOLLOUT | EPOLLRDHUP, *this);
+  if (!watched.ok()) return Abort(telemetry::WithReason(std::move(watched), MESH_REASON_LIMIT));
   FlushPending();
   if (!finished() && connection_ != nullptr) connection_->Resume(stream_);
 }

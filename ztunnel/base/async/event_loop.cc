@@ -15,6 +15,7 @@
 #include "ztunnel/base/async/timer_heap.h"
 #include "ztunnel/base/async/turn_queue.h"
 #include "ztunnel/base/log.h"
+#include "ztunnel/base/status.h"
 #include "ztunnel/base/unique_fd.h"
 
 namespace mesh::base {
@@ -173,11 +174,12 @@ void EventLoop::Post(std::function<void()> fn) {
   if (!InLoopThread()) impl_->Wake();
 }
 
-void EventLoop::Add(int fd, uint32_t events, EventHandler& handler) {
+absl::Status EventLoop::Add(int fd, uint32_t events, EventHandler& handler) {
   epoll_event event{};
   event.events = events | EPOLLET;
   event.data.ptr = &handler;
-  if (epoll_ctl(impl_->epoll.get(), EPOLL_CTL_ADD, fd, &event) != 0) Fatal("epoll_ctl add", errno);
+  if (epoll_ctl(impl_->epoll.get(), EPOLL_CTL_ADD, fd, &event) == 0) return absl::OkStatus();
+  return Errno(errno, "watch a descriptor");
 }
 
 void EventLoop::Modify(int fd, uint32_t events, EventHandler& handler) {

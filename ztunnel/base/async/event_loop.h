@@ -6,6 +6,7 @@
 // produced in a turn is sent in one go.
 #pragma once
 
+#include <absl/status/status.h>
 #include <absl/time/time.h>
 #include <sys/epoll.h>
 
@@ -58,8 +59,9 @@ class EventLoop {
   // the loop ended is destroyed with the loop, not run.
   void Post(std::function<void()> fn);
 
-  // Edge-triggered. The handler outlives its registration.
-  void Add(int fd, uint32_t events, EventHandler& handler);
+  // Edge-triggered. The handler outlives its registration. An error (the user's watches or the
+  // memory are used up): the handler will not be told, and what it serves is to be given up.
+  [[nodiscard]] absl::Status Add(int fd, uint32_t events, EventHandler& handler);
   void Modify(int fd, uint32_t events, EventHandler& handler);
   void Remove(int fd, EventHandler& handler);
 

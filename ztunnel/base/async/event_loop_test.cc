@@ -1,7 +1,9 @@
 #include "ztunnel/base/async/event_loop.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <thread>
 
@@ -61,14 +63,24 @@ TEST(EventLoop, HandlerRemovedInTheSameBatchIsNotCalled) {
     ++calls;
     loop.Remove(a[0], first);
   };
-  loop.Add(a[0], EPOLLIN, first);
-  loop.Add(b[0], EPOLLIN, second);
+  ASSERT_TRUE(loop.Add(a[0], EPOLLIN, first).ok());
+  ASSERT_TRUE(loop.Add(b[0], EPOLLIN, second).ok());
   ASSERT_EQ(write(a[1], "x", 1), 1);
   ASSERT_EQ(write(b[1], "x", 1), 1);
   loop.After(absl::Milliseconds(5), [&] { loop.Stop(); });
   loop.Run();
   EXPECT_EQ(calls, 1);
   for (int fd : {a[0], a[1], b[0], b[1]}) close(fd);
+}
+
+TEST(EventLoop, WhatCannotBeWatchedIsAnErrorOfItsOwner) {
+  EventLoop loop;
+  OnReadable handler;
+  const int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);  // epoll takes no such files
+  ASSERT_GE(file, 0);
+  EXPECT_FALSE(loop.Add(file, EPOLLIN, handler).ok());
+  loop.Remove(file, handler);  // of no effect
+  close(file);
 }
 
 struct CountingFlusher : Flusher {

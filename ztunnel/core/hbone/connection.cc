@@ -56,7 +56,11 @@ void Connection::Start() {
                                   absl::ToDoubleSeconds(options_.handshake_timeout)),
                  MESH_REASON_TLS_FAILURE));
   });
-  loop_.Add(socket_.fd(), EPOLLIN | EPOLLOUT | EPOLLRDHUP, *this);
+  if (absl::Status status = loop_.Add(socket_.fd(), EPOLLIN | EPOLLOUT | EPOLLRDHUP, *this);
+      !status.ok()) {
+    Close(Reason(std::move(status), MESH_REASON_LIMIT));
+    return;
+  }
   if (absl::Status status = tls_->Start(unsent_); !status.ok()) {
     Close(Reason(std::move(status), MESH_REASON_TLS_FAILURE));
     return;

@@ -29,17 +29,18 @@ constexpr int kOddPortTries = 3;
 // Waits for the first readiness of a descriptor that nobody watches yet.
 class FirstEvent final : public base::EventHandler {
  public:
-  FirstEvent(base::EventLoop& loop, int fd, uint32_t events) : loop_(loop), fd_(fd), event_(loop) {
-    loop_.Add(fd_, events, *this);
-  }
+  FirstEvent(base::EventLoop& loop, int fd, uint32_t events)
+      : loop_(loop), fd_(fd), event_(loop), watched_(loop.Add(fd, events, *this).ok()) {}
   ~FirstEvent() override { loop_.Remove(fd_, *this); }
   void OnEvents(uint32_t) override { event_.Set(); }
   base::Event& event() { return event_; }
+  bool watched() const { return watched_; }
 
  private:
   base::EventLoop& loop_;
   int fd_;
   base::Event event_;
+  const bool watched_;
 };
 
 struct Started {
@@ -149,6 +150,7 @@ base::Task<ConnectResult> Connect(base::EventLoop& loop, ConnectTarget target) {
   Socket socket(std::move(started.fd));
   if (!Established(socket.fd())) {
     FirstEvent ready(loop, socket.fd(), EPOLLOUT);
+    if (!ready.watched()) co_return ConnectResult{Socket(), ENOMEM};
     const bool in_time = co_await ready.event().Wait(target.timeout);
     if (!in_time) co_return ConnectResult{Socket(), ETIMEDOUT};
   }

@@ -7,6 +7,7 @@
 namespace mesh::net {
 
 constexpr int kMaxBacklog = 4096;
+constexpr absl::Duration kWatchAgain = absl::Milliseconds(50);
 constexpr int kAcceptsPerTurn = 64;  // a flood of new connections lets the others breathe
 
 Listener::Listener(base::EventLoop& loop, UniqueFd fd, std::function<void(Socket)> on_accept)
@@ -16,7 +17,16 @@ Listener::Listener(base::EventLoop& loop, UniqueFd fd, std::function<void(Socket
   if (getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&storage), &length) == 0) {
     if (auto address = SocketAddress::FromSockaddr(storage)) port_ = address->port;
   }
-  loop_.Add(fd_.get(), EPOLLIN, *this);
+  Watch();
+}
+
+// Connections wait in the backlog until there is a watch for it.
+void Listener::Watch() {
+  if (loop_.Add(fd_.get(), EPOLLIN, *this).ok()) return;
+  retry_ = loop_.After(kWatchAgain, [this] {
+    retry_ = 0;
+    Watch();
+  });
 }
 
 Listener::~Listener() {

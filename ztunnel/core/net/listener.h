@@ -1,7 +1,7 @@
 // Accepts until there is nothing left to accept, then waits for the next edge.
 //
 // Thread: the loop's. `on_accept` may not destroy the listener. A process that is out of
-// descriptors keeps the connection in the backlog and tries again a little later.
+// descriptors (or of watches) keeps the connection in the backlog and tries again a little later.
 #pragma once
 
 #include <functional>
@@ -26,6 +26,7 @@ class Listener final : public base::EventHandler {
  private:
   enum class Accepted { kOne, kNone, kNoRoom };
   Accepted AcceptOne();
+  void Watch();
 
   base::EventLoop& loop_;
   UniqueFd fd_;

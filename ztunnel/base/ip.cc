@@ -101,14 +101,18 @@ std::optional<IpPrefix> IpPrefix::Parse(std::string_view text) {
   return IpPrefix{*ip, *length};
 }
 
-bool IpPrefix::Contains(const IpAddress& ip) const {
-  if (ip.IsV4() != address.IsV4()) return false;
-  int bits = length + (ip.IsV4() ? 96 : 0);
-  for (size_t i = 0; bits > 0; ++i, bits -= 8) {
-    const uint8_t mask = bits >= 8 ? 0xff : static_cast<uint8_t>(0xff << (8 - bits));
-    if ((ip.bytes16()[i] ^ address.bytes16()[i]) & mask) return false;
+IpPrefix IpPrefix::Masked(const IpAddress& ip, uint8_t length) {
+  std::array<uint8_t, 16> bytes = ip.bytes16();
+  int keep = length + (ip.IsV4() ? 96 : 0);
+  for (uint8_t& byte : bytes) {
+    if (keep < 8) byte &= keep <= 0 ? 0 : static_cast<uint8_t>(0xff << (8 - keep));
+    keep -= 8;
   }
-  return true;
+  return {IpAddress::FromBytes16(bytes), length};
+}
+
+bool IpPrefix::Contains(const IpAddress& ip) const {
+  return ip.IsV4() == address.IsV4() && Masked(ip, length) == Masked(address, length);
 }
 
 std::string IpPrefix::ToString() const { return fmt::format("{}/{}", address.ToString(), length); }

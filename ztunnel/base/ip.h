@@ -53,7 +53,9 @@ struct IpPrefix {
   uint8_t length = 0;
 
   static std::optional<IpPrefix> Parse(std::string_view text);  // "10.0.0.0/8" or a bare address
-  bool Contains(const IpAddress& ip) const;                     // false across families
+  // That of `ip` with `length` bits; the others are cleared, so that equal ones compare equal.
+  static IpPrefix Masked(const IpAddress& ip, uint8_t length);
+  bool Contains(const IpAddress& ip) const;  // false across families
   std::string ToString() const;
   auto operator<=>(const IpPrefix&) const = default;
 };

@@ -37,6 +37,23 @@ TEST(IpPrefix, ContainsOnlyItsOwnFamilyAndBits) {
   EXPECT_FALSE(IpPrefix::Parse("10.0.0.0/33"));
 }
 
+TEST(IpPrefix, MaskedClearsWhatIsBeyondItsLength) {
+  const struct {
+    const char* ip;
+    uint8_t length;
+    const char* masked;
+  } cases[] = {{"10.1.2.3", 32, "10.1.2.3/32"},
+               {"10.1.2.3", 24, "10.1.2.0/24"},
+               {"10.1.255.3", 17, "10.1.128.0/17"},
+               {"10.1.2.3", 0, "0.0.0.0/0"},
+               {"fd00:1:2::3", 128, "fd00:1:2::3/128"},
+               {"fd00:ffff::3", 17, "fd00:8000::/17"},
+               {"fd00:1:2::3", 0, "::/0"}};
+  for (const auto& c : cases) {
+    EXPECT_EQ(IpPrefix::Masked(*IpAddress::Parse(c.ip), c.length).ToString(), c.masked) << c.ip;
+  }
+}
+
 TEST(SocketAddress, ParsesAndPrints) {
   EXPECT_EQ(SocketAddress::Parse("10.0.0.1:80")->ToString(), "10.0.0.1:80");
   EXPECT_EQ(SocketAddress::Parse("[fd00::1]:8080")->ToString(), "[fd00::1]:8080");

@@ -307,14 +307,14 @@ TEST_F(AuthorityTest, HalfFilledDirectoriesAreNotOverwritten) {
   EXPECT_FALSE(CertificateAuthority::Open({.directory = directory_}).ok());
 }
 
-TEST(SpiffeId, IsFivePartsAndNothingElse) {
-  ASSERT_TRUE(SpiffeId::Parse(kId).ok());
-  EXPECT_EQ(SpiffeId::Parse(kId)->ToString(), kId);
+TEST(Issuable, IsFivePartsOfNamesAndNothingElse) {
+  ASSERT_TRUE(ParseIssuable(kId).ok());
+  EXPECT_EQ(ParseIssuable(kId)->ToString(), kId);
   for (const char* bad :
        {"", "spiffe://", "spiffe://a/ns/b/sa", "spiffe://a/ns/b/sa/", "spiffe://a/ns//sa/c",
         "spiffe://a/ns/b/sa/c/d", "https://a/ns/b/sa/c", "spiffe://a/xx/b/sa/c",
         "spiffe://a/ns/b/sa/c d", "spiffe://a/ns/b/sa/c,URI:x"}) {
-    EXPECT_FALSE(SpiffeId::Parse(bad).ok()) << bad;
+    EXPECT_FALSE(ParseIssuable(bad).ok()) << bad;
   }
 }
 

@@ -15,7 +15,7 @@ absl::Status SigningService::Authorize(const Caller& caller, const std::string& 
     granted = own;
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(const SpiffeId wanted, SpiffeId::Parse(identity));
+  ASSIGN_OR_RETURN(const SpiffeId wanted, ParseIssuable(identity));
   if (caller.ns != settings.system_namespace || caller.service_account != node_account_) {
     return Unauthenticated("{}/{} may not ask for other identities", caller.ns,
                            caller.service_account);

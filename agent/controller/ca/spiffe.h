@@ -1,23 +1,16 @@
-// spiffe://<trust domain>/ns/<namespace>/sa/<service account>, as the certificate authority reads
-// it.
+// Which identities the certificate authority puts into a certificate.
 #pragma once
 
 #include <absl/status/statusor.h>
 
-#include <string>
 #include <string_view>
+
+#include "ztunnel/base/spiffe.h"
 
 namespace mesh::controller {
 
-struct SpiffeId {
-  std::string trust_domain;
-  std::string ns;
-  std::string service_account;
-
-  // Exactly those parts, none empty, of the characters that names and domains have.
-  static absl::StatusOr<SpiffeId> Parse(std::string_view uri);
-  std::string ToString() const;
-  bool operator==(const SpiffeId&) const = default;
-};
+// As SpiffeId::Parse, and of the characters alone that names and domains have: the text goes into
+// an extension whose syntax has marks of its own.
+absl::StatusOr<SpiffeId> ParseIssuable(std::string_view uri);
 
 }  // namespace mesh::controller

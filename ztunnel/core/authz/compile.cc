@@ -47,7 +47,7 @@ absl::StatusOr<IpPrefix> ReadPrefix(const pb::Address& in) {
       return Invalid("length {} of v4-mapped {} is under 96", length, ip->ToString());
     length -= 96;
   }
-  return Masked(*ip, static_cast<uint8_t>(length));
+  return IpPrefix::Masked(*ip, static_cast<uint8_t>(length));
 }
 
 absl::Status CompilePrefixes(const google::protobuf::RepeatedPtrField<pb::Address>& in,

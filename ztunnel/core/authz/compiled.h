@@ -110,7 +110,8 @@ bool Index::AnyOf(const Probe& probe, Test test) const {
     return true;
   }
   for (const uint8_t length : lengths_.Of(probe.connection.source_ip)) {
-    if (AnyUnder(PrefixKey(Masked(probe.connection.source_ip, length)), test)) return true;
+    if (AnyUnder(PrefixKey(IpPrefix::Masked(probe.connection.source_ip, length)), test))
+      return true;
   }
   return false;
 }

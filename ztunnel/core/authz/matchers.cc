@@ -27,16 +27,6 @@ bool Has(const std::vector<std::string>& sorted, std::string_view value) {
 
 }  // namespace
 
-IpPrefix Masked(const IpAddress& ip, uint8_t length) {
-  std::array<uint8_t, 16> bytes = ip.bytes16();
-  int keep = length + (ip.IsV4() ? 96 : 0);
-  for (uint8_t& byte : bytes) {
-    if (keep < 8) byte &= keep <= 0 ? 0 : static_cast<uint8_t>(0xff << (8 - keep));
-    keep -= 8;
-  }
-  return IpPrefix{IpAddress::FromBytes16(bytes), length};
-}
-
 void PrefixLengths::Add(const IpPrefix& prefix) {
   std::vector<uint8_t>& lengths = prefix.address.IsV4() ? v4 : v6;
   const auto at = std::lower_bound(lengths.begin(), lengths.end(), prefix.length, std::greater<>());
@@ -81,7 +71,7 @@ bool CidrMatcher::Matches(const IpAddress& ip) const {
                        [&](const IpPrefix& p) { return p.Contains(ip); });
   }
   for (const uint8_t length : lengths_.Of(ip)) {
-    if (set_.contains(std::pair(Masked(ip, length).address, length))) return true;
+    if (set_.contains(std::pair(IpPrefix::Masked(ip, length).address, length))) return true;
   }
   return false;
 }

@@ -17,9 +17,6 @@
 
 namespace mesh::authz {
 
-// `prefix` with the bits after its length cleared.
-IpPrefix Masked(const IpAddress& ip, uint8_t length);
-
 // Distinct prefix lengths of one family each, longest first.
 struct PrefixLengths {
   std::vector<uint8_t> v4, v6;

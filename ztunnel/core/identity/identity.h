@@ -1,30 +1,10 @@
-// A workload's identity: spiffe://<trust domain>/ns/<namespace>/sa/<service account>.
+// A workload's identity, as its certificate names it.
 #pragma once
 
-#include <absl/status/statusor.h>
-
-#include <compare>
-#include <string>
-#include <string_view>
+#include "ztunnel/base/spiffe.h"
 
 namespace mesh::identity {
 
-struct Identity {
-  std::string trust_domain;
-  std::string ns;
-  std::string service_account;
-
-  // Exactly those five parts and none empty; anything else is an error that quotes the input.
-  static absl::StatusOr<Identity> Parse(std::string_view uri);
-  std::string ToString() const;   // with spiffe://
-  std::string Principal() const;  // without, as policies write it
-
-  auto operator<=>(const Identity&) const = default;
-
-  template <typename H>
-  friend H AbslHashValue(H h, const Identity& id) {
-    return H::combine(std::move(h), id.trust_domain, id.ns, id.service_account);
-  }
-};
+using Identity = SpiffeId;
 
 }  // namespace mesh::identity

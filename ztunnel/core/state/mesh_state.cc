@@ -32,16 +32,6 @@ ServiceRef Prefer(const std::vector<ServiceRef>& services, std::string_view clie
   return best ? *best : nullptr;
 }
 
-IpPrefix Cut(const IpAddress& ip, int length) {
-  std::array<uint8_t, 16> bytes = ip.bytes16();
-  int keep = length + (ip.IsV4() ? 96 : 0);
-  for (uint8_t& byte : bytes) {
-    if (keep < 8) byte &= keep <= 0 ? 0 : static_cast<uint8_t>(0xff << (8 - keep));
-    keep -= 8;
-  }
-  return {IpAddress::FromBytes16(bytes), static_cast<uint8_t>(length)};
-}
-
 // The client's namespace first, then the longest prefix, then canonical.
 ServiceRef FindByCidr(const MeshState::Impl& impl, std::string_view network, const IpAddress& ip,
                       std::string_view client_ns) {
@@ -49,7 +39,8 @@ ServiceRef FindByCidr(const MeshState::Impl& impl, std::string_view network, con
   const bool v4 = ip.IsV4();
   for (int length = v4 ? 32 : 128; length >= 0; --length) {
     if ((v4 ? impl.v4_lengths[length] : impl.v6_lengths[length]) == 0) continue;
-    const ServiceGroupRef* group = impl.by_cidr.Find(PrefixKey{network, Cut(ip, length)});
+    const ServiceGroupRef* group =
+        impl.by_cidr.Find(PrefixKey{network, IpPrefix::Masked(ip, static_cast<uint8_t>(length))});
     if (group == nullptr) continue;
     ServiceRef found = Prefer((*group)->items, client_ns, "");
     if (found && found->ns == client_ns) return found;

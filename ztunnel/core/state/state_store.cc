@@ -102,14 +102,6 @@ void AddService(T& table, const Key& key, const ServiceRef& s, const Text& netwo
   table.Put(key, ServiceGroupRef(std::move(group)));
 }
 
-IpPrefix Normalized(const IpPrefix& prefix) {
-  std::array<uint8_t, 16> bytes = prefix.address.bytes16();
-  const int keep = prefix.length + (prefix.address.IsV4() ? 96 : 0);
-  for (int bit = keep; bit < 128; ++bit)
-    bytes[bit / 8] &= static_cast<uint8_t>(~(0x80 >> (bit % 8)));
-  return {IpAddress::FromBytes16(bytes), prefix.length};
-}
-
 absl::Status CheckName(std::string_view resource_name, std::string_view key) {
   if (resource_name.empty() || resource_name == key) return absl::OkStatus();
   return Invalid("resource {} holds {}", resource_name, key);
@@ -234,7 +226,7 @@ class StateStore::Impl {
       AddService(tables_.by_vip, AddressKey{vip.network, vip.ip}, s, vip.network, {vip.ip, bits});
     }
     for (const Service::CidrVip& vip : s->cidr_vips) {
-      const IpPrefix prefix = Normalized(vip.prefix);
+      const IpPrefix prefix = IpPrefix::Masked(vip.prefix.address, vip.prefix.length);
       ++LengthCount(prefix);
       AddService(tables_.by_cidr, PrefixKey{vip.network, prefix}, s, vip.network, prefix);
     }
@@ -250,7 +242,7 @@ class StateStore::Impl {
       RemoveItem<ServiceGroup>(tables_.by_vip, AddressKey{vip.network, vip.ip}, s);
     }
     for (const Service::CidrVip& vip : s->cidr_vips) {
-      const IpPrefix prefix = Normalized(vip.prefix);
+      const IpPrefix prefix = IpPrefix::Masked(vip.prefix.address, vip.prefix.length);
       --LengthCount(prefix);
       RemoveItem<ServiceGroup>(tables_.by_cidr, PrefixKey{vip.network, prefix}, s);
     }

@@ -111,9 +111,7 @@ void AppendLabel(std::string& out, std::string_view name, std::string_view value
   out.push_back('"');
 }
 
-std::string PrincipalOf(const identity::Identity& id) {
-  return fmt::format("spiffe://{}/ns/{}/sa/{}", id.trust_domain, id.ns, id.service_account);
-}
+std::string PrincipalOf(const identity::Identity& id) { return id.ToString(); }
 
 bool PrincipalsProved(const ConnectionInfo& info) {
   return info.mutual_tls || (info.source_identity && info.destination_identity);

@@ -1,4 +1,4 @@
-#include "ztunnel/core/identity/identity.h"
+#include "ztunnel/base/spiffe.h"
 
 #include <fmt/format.h>
 
@@ -7,7 +7,7 @@
 #include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
 
-namespace mesh::identity {
+namespace mesh {
 namespace {
 
 constexpr std::string_view kScheme = "spiffe://";
@@ -28,7 +28,7 @@ bool HasControlByte(std::string_view text) {
 
 }  // namespace
 
-absl::StatusOr<Identity> Identity::Parse(std::string_view uri) {
+absl::StatusOr<SpiffeId> SpiffeId::Parse(std::string_view uri) {
   if (!uri.starts_with(kScheme)) return Malformed(uri, "does not begin with spiffe://");
   if (uri.size() > kMaxUri) return Malformed(uri, "longer than 2048 bytes");
   if (HasControlByte(uri)) return Malformed(uri, "has a space or a control byte");
@@ -45,13 +45,13 @@ absl::StatusOr<Identity> Identity::Parse(std::string_view uri) {
   }
   if (parts[1] != "ns") return Malformed(uri, "second part is not ns");
   if (parts[3] != "sa") return Malformed(uri, "fourth part is not sa");
-  return Identity{std::string(parts[0]), std::string(parts[2]), std::string(parts[4])};
+  return SpiffeId{std::string(parts[0]), std::string(parts[2]), std::string(parts[4])};
 }
 
-std::string Identity::ToString() const { return std::string(kScheme) + Principal(); }
+std::string SpiffeId::ToString() const { return std::string(kScheme) + Principal(); }
 
-std::string Identity::Principal() const {
+std::string SpiffeId::Principal() const {
   return fmt::format("{}/ns/{}/sa/{}", trust_domain, ns, service_account);
 }
 
-}  // namespace mesh::identity
+}  // namespace mesh

@@ -404,6 +404,29 @@ TEST_F(TunnelTest, ABlockedApplicationDelaysNobodyAndLosesNothing) {
   EXPECT_TRUE(received == sent.substr(0, taken));
 }
 
+TEST_F(TunnelTest, APodThatBecomesKnownInTimeIsServed) {
+  Listen(1);
+  config_.workload_wait = absl::Seconds(20);
+  Run();
+  OnLoop([this] {
+    store_.RemoveAddress("k//Pod/default/client");
+    near_->SetState(store_.Publish());
+  });
+  UniqueFd fd = Connect(kServerIp, server_port_);
+  OnLoop([this] { EXPECT_EQ(near_->connections(), 1u); });
+  OnLoop([this] {
+    AddWorkload("other", "10.89.77.3");  // a state that does not know it either
+    near_->SetState(store_.Publish());
+  });
+  OnLoop([this] {
+    AddWorkload("client", kClientIp);
+    near_->SetState(store_.Publish());
+  });
+  char buffer[8];
+  ASSERT_EQ(write(fd.get(), "ping", 4), 4);
+  EXPECT_EQ(read(fd.get(), buffer, sizeof buffer), 4);
+}
+
 TEST_F(TunnelTest, UnknownPodIsRefused) {
   Listen(0);
   Run();

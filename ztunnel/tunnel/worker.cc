@@ -108,6 +108,7 @@ Worker::~Worker() = default;
 
 void Worker::SetState(state::MeshStateRef state) {
   impl_->core.state = std::move(state);
+  for (base::Event* waiter : impl_->core.state_waiters) waiter->Set();
   if (impl_->core.state != nullptr) impl_->core.policy_watch.OnState();
 }
 

@@ -112,18 +112,38 @@ void LiveConnection::Abort(absl::Status status) {
   if (relay_ != nullptr) relay_->Abort(*aborted_);
 }
 
+namespace {
+
+struct NextState {
+  explicit NextState(WorkerCore& core)
+      : event(core.loop), list(core.state_waiters), place(list.insert(list.end(), &event)) {}
+  ~NextState() { list.erase(place); }
+  NextState(const NextState&) = delete;
+  NextState& operator=(const NextState&) = delete;
+
+  base::Event event;
+  std::list<base::Event*>& list;
+  std::list<base::Event*>::iterator place;
+};
+
+}  // namespace
+
 base::Task<state::WorkloadRef> WaitForWorkload(WorkerCore& core, PodRef pod) {
-  constexpr absl::Duration kStep = absl::Milliseconds(20);
   if (core.demand && core.WorkloadOf(*pod) == nullptr) {
     co_await AskFor(core.loop, core.demand,
                     state::PodUid(core.config.cluster_id, pod->ns, pod->name),
                     core.config.workload_wait);
   }
-  for (absl::Duration waited; waited <= core.config.workload_wait; waited += kStep) {
+  const absl::Time end = core.loop.Now() + core.config.workload_wait;
+  NextState next(core);
+  for (;;) {
     if (state::WorkloadRef workload = core.WorkloadOf(*pod)) co_return workload;
-    co_await base::Sleep(core.loop, kStep);
+    next.event.Clear();
+    const absl::Duration left = end - core.loop.Now();
+    if (left <= absl::ZeroDuration()) co_return nullptr;
+    const bool came = co_await next.event.Wait(left);
+    if (!came) co_return nullptr;
   }
-  co_return nullptr;
 }
 
 }  // namespace mesh::tunnel

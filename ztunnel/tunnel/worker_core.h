@@ -61,7 +61,8 @@ struct WorkerCore {
   // What the tunnels of both sides have in common; of a client as it stands.
   hbone::Connection::Options TunnelOptions() const;
 
-  StringMap<PodRef> by_workload;  // uid of the workload: enrolled pods
+  std::list<base::Event*> state_waiters;  // set when the next state has come
+  StringMap<PodRef> by_workload;          // uid of the workload: enrolled pods
 };
 
 // One application connection from accept to end: in its pod's list, counted, and endable from

@@ -67,16 +67,16 @@ HttpHandler AdminHandler(AdminSources sources) {
   };
 }
 
-HttpHandler StatsHandler() {
-  return [](const HttpRequest& request) -> HttpResponse {
+HttpHandler StatsHandler(telemetry::MetricsRegistry& registry) {
+  return [&registry](const HttpRequest& request) -> HttpResponse {
     if (request.path != "/metrics" && request.path != "/stats/prometheus") return NotFound();
     if (!IsRead(request)) return NotAllowed("GET");
     // OpenMetrics unless the scraper speaks of plain text alone.
     const bool text = request.accept.find("openmetrics") == std::string::npos &&
                       request.accept.find("text/plain") != std::string::npos;
     HttpResponse response;
-    response.body = telemetry::MetricsRegistry::Instance().Render(
-        text ? telemetry::MetricsFormat::kText : telemetry::MetricsFormat::kOpenMetrics);
+    response.body = registry.Render(text ? telemetry::MetricsFormat::kText
+                                         : telemetry::MetricsFormat::kOpenMetrics);
     response.content_type = text ? "text/plain; version=0.0.4; charset=utf-8"
                                  : "application/openmetrics-text; version=1.0.0; charset=utf-8";
     // The server compresses text/* by itself.

@@ -11,6 +11,10 @@
 #include "ztunnel/admin/http_server.h"
 #include "ztunnel/admin/readiness.h"
 
+namespace mesh::telemetry {
+class MetricsRegistry;
+}
+
 namespace mesh::admin {
 
 struct AdminSources {
@@ -20,7 +24,7 @@ struct AdminSources {
 };
 
 HttpHandler AdminHandler(AdminSources sources);
-HttpHandler StatsHandler();  // /metrics and /stats/prometheus of MetricsRegistry::Instance()
+HttpHandler StatsHandler(telemetry::MetricsRegistry& registry);  // /metrics, /stats/prometheus
 HttpHandler ReadinessHandler(const Readiness& readiness);
 
 }  // namespace mesh::admin

@@ -7,6 +7,7 @@
 
 #include "ztunnel/admin/endpoints.h"
 #include "ztunnel/base/log.h"
+#include "ztunnel/core/telemetry/registry.h"
 
 namespace mesh::admin {
 namespace {
@@ -54,7 +55,8 @@ TEST_F(Ports, LevelsChangeAndComeBack) {
 }
 
 TEST_F(Ports, StatsSpeakBothForms) {
-  Serve(StatsHandler());
+  telemetry::MetricsRegistry registry;
+  Serve(StatsHandler(registry));
   auto open = client_->Get("/metrics");
   ASSERT_TRUE(open);
   EXPECT_NE(open->get_header_value("Content-Type").find("openmetrics"), std::string::npos);

@@ -50,8 +50,10 @@ identity::CertificateManager::Options CertificateOptions(const Settings& setting
 
 }  // namespace
 
-Proxy::Proxy(Settings settings, const Environment& environment)
+Proxy::Proxy(Settings settings, const Environment& environment,
+             telemetry::MetricsRegistry& registry, telemetry::AccessLog& log)
     : settings_(std::move(settings)),
+      registry_(registry),
       signals_(main_,
                [this](int signal) {
                  if (draining_) {
@@ -65,14 +67,15 @@ Proxy::Proxy(Settings settings, const Environment& environment)
       certificates_(*authority_, CertificateOptions(settings_)) {
   std::vector<pods::WorkerRef> refs;
   for (int i = 0; i < settings_.worker_threads; ++i) {
-    workers_.push_back(std::make_unique<WorkerThread>(i, settings_, certificates_,
+    workers_.push_back(std::make_unique<WorkerThread>(i, settings_, certificates_, registry_, log,
                                                       settings_.dns ? &dns_metrics_ : nullptr));
     workers_.back()->tunnel().SetHostResolver(hosts_);
     refs.push_back(workers_.back()->ref());
   }
   if (!settings_.crl_path.empty()) revocation_.emplace(settings_.crl_path);
   host_ = std::make_unique<pods::WorkerHost>(main_, std::move(refs), certificates_);
-  pods_ = std::make_unique<pods::PodManager>(main_, *host_, settings_.tunnel.trust_domain);
+  pods_ =
+      std::make_unique<pods::PodManager>(main_, *host_, registry_, settings_.tunnel.trust_domain);
   zds_ = std::make_unique<pods::ZdsClient>(main_, settings_.zds_socket, *pods_);
   PrepareDiscovery(environment);
   StartMetrics();
@@ -156,7 +159,7 @@ absl::Status Proxy::StartServers() {
   };
   const Listener listeners[] = {
       {"127.0.0.1", "::1", false, settings_.admin_port, admin_handler},
-      {"0.0.0.0", "::", true, settings_.stats_port, admin::StatsHandler()},
+      {"0.0.0.0", "::", true, settings_.stats_port, admin::StatsHandler(registry_)},
   };
   const net::ListenOptions anywhere{
       .port = settings_.readiness_port, .ipv6 = ipv6, .reuse_port = false};
@@ -178,9 +181,8 @@ absl::Status Proxy::StartServers() {
 }
 
 void Proxy::StartMetrics() {
-  auto& registry = telemetry::MetricsRegistry::Instance();
-  registry.SetSeriesLimit(settings_.metrics_series_limit);
-  metrics_.push_back(registry.Add([this](telemetry::MetricsWriter& writer) {
+  registry_.SetSeriesLimit(settings_.metrics_series_limit);
+  metrics_.push_back(registry_.Add([this](telemetry::MetricsWriter& writer) {
     WriteProcessMetrics(writer, settings_.version_tag);
     WriteHostMetrics(writer, hosts_.counters());
     WriteCertificateMetrics(writer, certificates_.Dump());
@@ -223,10 +225,9 @@ void Proxy::KeepHouse() {
       for (const auto& workload : mesh_->Workloads()) {
         alive.insert(workload->ns + "/" + workload->workload_name);
       }
-      telemetry::MetricsRegistry::Instance().ExpireSeries(
-          [&](std::string_view ns, std::string_view workload) {
-            return alive.contains(fmt::format("{}/{}", ns, workload));
-          });
+      registry_.ExpireSeries([&](std::string_view ns, std::string_view workload) {
+        return alive.contains(fmt::format("{}/{}", ns, workload));
+      });
     }
     free_memory_.MaybeGiveBack();
     KeepHouse();

@@ -23,6 +23,8 @@
 #include "ztunnel/core/identity/certificate_manager.h"
 #include "ztunnel/core/net/host_resolver.h"
 #include "ztunnel/core/state/mesh_state.h"
+#include "ztunnel/core/telemetry/access_log.h"
+#include "ztunnel/core/telemetry/registry.h"
 #include "ztunnel/core/xds/xds_client.h"
 #include "ztunnel/dns/metrics.h"
 #include "ztunnel/pods/pod_manager.h"
@@ -33,7 +35,9 @@ namespace mesh::cmd {
 
 class Proxy {
  public:
-  Proxy(Settings settings, const Environment& environment);
+  // `registry` and `log` outlive it.
+  Proxy(Settings settings, const Environment& environment, telemetry::MetricsRegistry& registry,
+        telemetry::AccessLog& log);
   ~Proxy();
 
   absl::Status Run();
@@ -60,13 +64,14 @@ class Proxy {
   void Gather(std::function<void(admin::DumpSnapshot)> done);
 
   const Settings settings_;
+  telemetry::MetricsRegistry& registry_;
   base::EventLoop main_;
   TerminationSignals signals_;  // before any thread
   std::unique_ptr<identity::CertificateAuthority> authority_;
   identity::CertificateManager certificates_;
   std::optional<RevocationFile> revocation_;
   net::HostResolver hosts_{{}};
-  dns::Metrics dns_metrics_;
+  dns::Metrics dns_metrics_{registry_};
   std::vector<std::unique_ptr<WorkerThread>> workers_;
   std::unique_ptr<pods::WorkerHost> host_;
   std::unique_ptr<pods::PodManager> pods_;

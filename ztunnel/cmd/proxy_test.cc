@@ -87,7 +87,8 @@ class WholeProxy : public ::testing::Test {
                                      {"INPOD_UDS", path},
                                      {"ZTUNNEL_WORKER_THREADS", "2"},
                                      {"CONNECTION_TERMINATION_DEADLINE", "1s"}};
-    proxy_ = std::make_unique<Proxy>(*Settings::FromEnvironment(environment, 2), environment);
+    proxy_ = std::make_unique<Proxy>(*Settings::FromEnvironment(environment, 2), environment,
+                                     registry_, log_);
     thread_ = std::thread([this] { result_ = proxy_->Run(); });
     agent_.Reset(::accept(listener_.get(), nullptr, nullptr));
     EXPECT_EQ(Receive(), "\x08\x01");
@@ -130,6 +131,8 @@ class WholeProxy : public ::testing::Test {
   std::optional<Netns> home_;
   std::filesystem::path dir_;
   UniqueFd listener_, agent_;
+  telemetry::MetricsRegistry registry_;
+  telemetry::AccessLog log_{registry_};
   std::unique_ptr<Proxy> proxy_;
   std::thread thread_;
   absl::Status result_;

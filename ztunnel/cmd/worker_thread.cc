@@ -40,8 +40,12 @@ tunnel::Config TunnelConfig(int index, const Settings& settings) {
 }  // namespace
 
 WorkerThread::WorkerThread(int index, const Settings& settings,
-                           identity::CertificateManager& certificates, dns::Metrics* dns_metrics)
-    : index_(index), tunnel_(loop_, TunnelConfig(index, settings), certificates, metrics_) {
+                           identity::CertificateManager& certificates,
+                           telemetry::MetricsRegistry& registry, telemetry::AccessLog& log,
+                           dns::Metrics* dns_metrics)
+    : index_(index),
+      metrics_(registry, log),
+      tunnel_(loop_, TunnelConfig(index, settings), certificates, metrics_) {
   if (dns_metrics != nullptr) {
     dns_ = std::make_unique<dns::Worker>(loop_, DnsConfig(settings), *dns_metrics);
   }

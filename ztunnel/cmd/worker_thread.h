@@ -21,6 +21,7 @@ class WorkerThread {
  public:
   // The `index`-th of settings.worker_threads. `dns_metrics` null: no name service.
   WorkerThread(int index, const Settings& settings, identity::CertificateManager& certificates,
+               telemetry::MetricsRegistry& registry, telemetry::AccessLog& log,
                dns::Metrics* dns_metrics);
   ~WorkerThread();  // stops and closes everything at once
 

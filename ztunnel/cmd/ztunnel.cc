@@ -11,6 +11,7 @@
 #include "ztunnel/cmd/proxy.h"
 #include "ztunnel/cmd/settings.h"
 #include "ztunnel/core/telemetry/access_log.h"
+#include "ztunnel/core/telemetry/registry.h"
 
 namespace mesh::cmd {
 namespace {
@@ -41,18 +42,13 @@ int RunProxy() {
     Logger("app")->error("capabilities err={}", Quoted(Describe(status)));
     return 1;
   }
-  int code = 0;
-  {
-    telemetry::AccessLog& access_log = telemetry::AccessLog::Instance();
-    Proxy proxy(*settings, *environment);
-    access_log.Start(settings->log_format, settings->tunnel.cluster_id);
-    if (const absl::Status status = proxy.Run(); !status.ok()) {
-      Logger("app")->error("ztunnel cannot run err={}", Quoted(Describe(status)));
-      code = 1;
-    }
-  }
-  telemetry::AccessLog::Instance().Stop();
-  return code;
+  telemetry::MetricsRegistry registry;
+  telemetry::AccessLog access_log(registry);  // ends last, when all is written
+  Proxy proxy(*settings, *environment, registry, access_log);
+  access_log.Start(settings->log_format, settings->tunnel.cluster_id);
+  const absl::Status status = proxy.Run();
+  if (!status.ok()) Logger("app")->error("ztunnel cannot run err={}", Quoted(Describe(status)));
+  return status.ok() ? 0 : 1;
 }
 
 int Main(int argc, char** argv) {

@@ -27,9 +27,8 @@ std::string Labels(uint16_t type, Transport transport, std::string_view service,
 
 }  // namespace
 
-Metrics::Metrics() {
-  registration_ = telemetry::MetricsRegistry::Instance().Add(
-      [this](telemetry::MetricsWriter& writer) { Collect(writer); });
+Metrics::Metrics(telemetry::MetricsRegistry& registry) {
+  registration_ = registry.Add([this](telemetry::MetricsWriter& writer) { Collect(writer); });
 }
 
 Metrics::Cells& Metrics::Find(uint16_t type, Transport transport, const state::Workload* client) {

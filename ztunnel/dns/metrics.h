@@ -16,6 +16,10 @@
 #include "ztunnel/core/state/types.h"
 #include "ztunnel/core/telemetry/metrics_writer.h"
 
+namespace mesh::telemetry {
+class MetricsRegistry;
+}
+
 namespace mesh::dns {
 
 enum class Transport { kUdp, kTcp };
@@ -23,7 +27,7 @@ enum class Transport { kUdp, kTcp };
 class Metrics {
  public:
   static constexpr size_t kSeriesLimit = 2000;
-  Metrics();  // adds itself to the process's registry
+  explicit Metrics(telemetry::MetricsRegistry& registry);  // adds itself
 
   // `client` may be null: unknown.
   void Request(uint16_t type, Transport transport, const state::Workload* client);

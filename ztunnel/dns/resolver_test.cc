@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "proto/workload.pb.h"
+#include "ztunnel/core/telemetry/registry.h"
 #include "ztunnel/dns/message.h"
 #include "ztunnel/dns/pod_resolver.h"
 
@@ -155,7 +156,8 @@ std::string Message(std::string_view name, uint16_t type, uint16_t qclass = kCla
 }
 
 TEST_F(Names, OneQueryDecided) {
-  Metrics metrics;
+  telemetry::MetricsRegistry registry;
+  Metrics metrics(registry);
   const Client client{"uid", "client", "shop", "default"};
   const auto decide = [&](const std::string& message, const state::MeshState* mesh) {
     return Decide(std::as_bytes(std::span(message)), Transport::kUdp, mesh, client, config_,

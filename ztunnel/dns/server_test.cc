@@ -10,6 +10,7 @@
 
 #include "proto/workload.pb.h"
 #include "ztunnel/base/log.h"
+#include "ztunnel/core/telemetry/registry.h"
 #include "ztunnel/dns/worker.h"
 
 namespace mesh::dns {
@@ -119,7 +120,8 @@ class NameServer : public ::testing::Test {
   }
 
   base::EventLoop loop_;
-  Metrics metrics_;
+  telemetry::MetricsRegistry registry_;
+  Metrics metrics_{registry_};
   std::unique_ptr<Worker> worker_;
   std::thread thread_;
   UniqueFd upstream_, client_;

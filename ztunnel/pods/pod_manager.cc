@@ -34,11 +34,10 @@ bool SameInfo(const tunnel::Pod& a, const tunnel::Pod& b) {
 
 }  // namespace
 
-PodManager::PodManager(base::EventLoop& loop, PodHost& host, std::string trust_domain,
-                       absl::Duration retry)
+PodManager::PodManager(base::EventLoop& loop, PodHost& host, telemetry::MetricsRegistry& registry,
+                       std::string trust_domain, absl::Duration retry)
     : loop_(loop), host_(host), trust_domain_(std::move(trust_domain)), retry_(retry) {
-  metrics_ = telemetry::MetricsRegistry::Instance().Add(
-      [this](telemetry::MetricsWriter& writer) { CollectMetrics(writer); });
+  metrics_ = registry.Add([this](telemetry::MetricsWriter& writer) { CollectMetrics(writer); });
 }
 
 PodManager::~PodManager() {

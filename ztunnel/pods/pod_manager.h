@@ -23,8 +23,9 @@
 #include "ztunnel/tunnel/worker.h"
 
 namespace mesh::telemetry {
+class MetricsRegistry;
 class MetricsWriter;
-}
+}  // namespace mesh::telemetry
 
 namespace mesh::pods {
 
@@ -47,8 +48,8 @@ struct PodState {
 class PodManager {
  public:
   using Done = std::function<void(absl::Status)>;
-  PodManager(base::EventLoop& loop, PodHost& host, std::string trust_domain,
-             absl::Duration retry = absl::Seconds(5));
+  PodManager(base::EventLoop& loop, PodHost& host, telemetry::MetricsRegistry& registry,
+             std::string trust_domain, absl::Duration retry = absl::Seconds(5));
   ~PodManager();
   PodManager(const PodManager&) = delete;
   PodManager& operator=(const PodManager&) = delete;

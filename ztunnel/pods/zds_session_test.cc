@@ -15,6 +15,7 @@
 #include "proto/zds.pb.h"
 #include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
+#include "ztunnel/core/telemetry/registry.h"
 #include "ztunnel/pods/zds_client.h"
 
 namespace mesh::pods {
@@ -157,7 +158,8 @@ class ZdsSession : public ::testing::Test {
   std::filesystem::path dir_;
   base::EventLoop loop_;
   FakeHost host_{loop_};
-  PodManager pods_{loop_, host_, "cluster.local", absl::Milliseconds(20)};
+  telemetry::MetricsRegistry registry_;
+  PodManager pods_{loop_, host_, registry_, "cluster.local", absl::Milliseconds(20)};
   std::unique_ptr<ZdsClient> client_;
   std::thread thread_;
   UniqueFd listener_, agent_;

@@ -75,8 +75,7 @@ TEST_F(HostnameTest, IsReachedWhereTheNameResolvesToAndCounted) {
   RunWith({kServerIp}, istio::workload::NONE);
   EXPECT_EQ(Exchange(kExternalVip, 80, "ping"), "ping");
   EXPECT_EQ(server_saw_, kClientIp);
-  const std::string metrics =
-      telemetry::MetricsRegistry::Instance().Render(telemetry::MetricsFormat::kOpenMetrics);
+  const std::string metrics = registry_.Render(telemetry::MetricsFormat::kOpenMetrics);
   const size_t at = metrics.find("istio_on_demand_dns_total{source_workload=\"client\"");
   ASSERT_NE(at, std::string::npos);
   const std::string line = metrics.substr(at, metrics.find('\n', at) - at);

@@ -14,6 +14,8 @@
 #include "ztunnel/base/status.h"
 #include "ztunnel/core/identity/local_authority.h"
 #include "ztunnel/core/net/connect.h"
+#include "ztunnel/core/telemetry/access_log.h"
+#include "ztunnel/core/telemetry/registry.h"
 #include "ztunnel/core/telemetry/shard.h"
 #include "ztunnel/tunnel/worker.h"
 
@@ -360,7 +362,9 @@ class TunnelTest : public testing::Test {
   std::string server_saw_;  // the last client's address; read after an exchange
   identity::LocalAuthority authority_;
   std::unique_ptr<identity::CertificateManager> manager_;
-  telemetry::WorkerMetrics metrics_;
+  telemetry::MetricsRegistry registry_;
+  telemetry::AccessLog log_{registry_};
+  telemetry::WorkerMetrics metrics_{registry_, log_};
   state::StateStore store_;
   std::unique_ptr<Worker> near_, far_;
   std::thread thread_, echo_;

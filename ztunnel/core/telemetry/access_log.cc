@@ -171,11 +171,6 @@ std::string FormatAccessEntry(const AccessEntry& entry, LogFormat format,
   return out;
 }
 
-AccessLog& AccessLog::Instance() {
-  static AccessLog* instance = new AccessLog();
-  return *instance;
-}
-
 bool AccessLog::Enabled(AccessEntry::Kind kind, bool failed) const {
   switch (kind) {
     case AccessEntry::Kind::kOpened:
@@ -191,7 +186,7 @@ bool AccessLog::Enabled(AccessEntry::Kind kind, bool failed) const {
 }
 
 void AccessLog::Start(LogFormat format, std::string own_cluster, std::FILE* out) {
-  metrics_ = MetricsRegistry::Instance().Add([this](MetricsWriter& writer) {
+  metrics_ = registry_.Add([this](MetricsWriter& writer) {
     writer.Family("mesh_access_log_dropped", MetricType::kCounter,
                   "Access log lines dropped because the output did not keep up.");
     writer.Sample("", dropped());

@@ -2,7 +2,8 @@
 // our output never delays traffic. The queue holds kQueueLimit lines; what does not fit is dropped
 // and counted (mesh_access_log_dropped_total), and the log says so when there is room again.
 //
-// One a process (Instance), thread-safe. Levels are those of the logger "access".
+// One a process, made by its main function; outlives the records that it is told of. Thread-safe.
+// Levels are those of the logger "access".
 #pragma once
 
 #include <absl/time/time.h>
@@ -20,6 +21,8 @@
 #include "ztunnel/core/telemetry/telemetry.h"
 
 namespace mesh::telemetry {
+
+class MetricsRegistry;
 
 struct AccessEntry {
   enum class Kind { kOpened, kComplete, kFailedEarly, kDryRun };
@@ -41,7 +44,10 @@ std::string FormatAccessEntry(const AccessEntry& entry, LogFormat format,
 class AccessLog {
  public:
   static constexpr size_t kQueueLimit = 8192;
-  static AccessLog& Instance();
+  explicit AccessLog(MetricsRegistry& registry) : registry_(registry), logger_(Logger("access")) {}
+  ~AccessLog() { Stop(); }
+  AccessLog(const AccessLog&) = delete;
+  AccessLog& operator=(const AccessLog&) = delete;
 
   // Before Start, lines are written by the caller's thread. `out` stays open.
   void Start(LogFormat format, std::string own_cluster, std::FILE* out = stdout);
@@ -53,9 +59,9 @@ class AccessLog {
   uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
 
  private:
-  AccessLog() : logger_(Logger("access")) {}
   void RunWriter();
 
+  MetricsRegistry& registry_;
   const std::shared_ptr<spdlog::logger> logger_;
   std::mutex mutex_;
   std::condition_variable wake_;

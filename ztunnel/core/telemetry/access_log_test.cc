@@ -6,6 +6,7 @@
 #include <regex>
 
 #include "ztunnel/base/status.h"
+#include "ztunnel/core/telemetry/registry.h"
 
 namespace mesh::telemetry {
 namespace {
@@ -111,7 +112,8 @@ TEST(AccessLine, AnotherClusterIsNamed) {
 
 TEST(AccessLog, WritesEverythingQueuedBeforeItStops) {
   std::FILE* out = std::tmpfile();
-  AccessLog& log = AccessLog::Instance();
+  MetricsRegistry registry;
+  AccessLog log(registry);
   log.Start(LogFormat::kPlain, "Kubernetes", out);
   for (int i = 0; i < 1000; ++i) log.Write(Tunnelled());
   log.Stop();

@@ -8,6 +8,7 @@ namespace mesh::telemetry {
 
 struct ConnectionRecord::State {
   std::shared_ptr<WorkerMetrics::Shard> shard;
+  AccessLog* log = nullptr;
   SeriesRef series;
   ConnectionInfo info;
   absl::Time opened;
@@ -48,7 +49,7 @@ void ConnectionRecord::Finish(const absl::Status& status) {
   if (!status.ok()) Bump(state->series->failed[flag], 1);
   Bump(state->shard->closed_by_reason[static_cast<int>(state->info.reporter)][reason], 1);
 
-  AccessLog& log = AccessLog::Instance();
+  AccessLog& log = *state->log;
   if (!log.Enabled(AccessEntry::Kind::kComplete, !status.ok())) return;
   const absl::Time now = absl::Now();
   log.Write({.kind = AccessEntry::Kind::kComplete,
@@ -60,8 +61,9 @@ void ConnectionRecord::Finish(const absl::Status& status) {
              .status = status});
 }
 
-WorkerMetrics::WorkerMetrics() : shard_(std::make_shared<Shard>()) {
-  MetricsRegistry::Instance().Register(shard_);
+WorkerMetrics::WorkerMetrics(MetricsRegistry& registry, AccessLog& log)
+    : shard_(std::make_shared<Shard>()), log_(log) {
+  registry.Register(shard_);
 }
 
 WorkerMetrics::~WorkerMetrics() = default;
@@ -71,14 +73,14 @@ ConnectionRecord WorkerMetrics::Open(ConnectionInfo info) {
   record.state_ = std::make_unique<ConnectionRecord::State>();
   ConnectionRecord::State& state = *record.state_;
   state.shard = shard_;
+  state.log = &log_;
   state.series = shard_->Find(info);
   state.opened = absl::Now();
   state.info = std::move(info);
   record.cells_ = &state.series->bytes;
   Bump(state.series->opened, 1);
-  AccessLog& log = AccessLog::Instance();
-  if (log.Enabled(AccessEntry::Kind::kOpened, false)) {
-    log.Write({.kind = AccessEntry::Kind::kOpened, .time = state.opened, .info = state.info});
+  if (log_.Enabled(AccessEntry::Kind::kOpened, false)) {
+    log_.Write({.kind = AccessEntry::Kind::kOpened, .time = state.opened, .info = state.info});
   }
   return record;
 }
@@ -86,25 +88,23 @@ ConnectionRecord WorkerMetrics::Open(ConnectionInfo info) {
 void WorkerMetrics::EarlyFailure(Direction direction, const SocketAddress& src,
                                  const SocketAddress& dst, const absl::Status& status) {
   Bump(shard_->refused_by_reason[static_cast<int>(direction)][ReasonOf(status)], 1);
-  AccessLog& log = AccessLog::Instance();
-  if (!log.Enabled(AccessEntry::Kind::kFailedEarly, true)) return;
+  if (!log_.Enabled(AccessEntry::Kind::kFailedEarly, true)) return;
   ConnectionInfo info;
   info.src = src;
   info.dst = dst;
-  log.Write({.kind = AccessEntry::Kind::kFailedEarly,
-             .time = absl::Now(),
-             .info = std::move(info),
-             .direction = direction,
-             .status = status});
+  log_.Write({.kind = AccessEntry::Kind::kFailedEarly,
+              .time = absl::Now(),
+              .info = std::move(info),
+              .direction = direction,
+              .status = status});
 }
 
 void WorkerMetrics::DryRun(ConnectionInfo info, std::string would) {
-  AccessLog& log = AccessLog::Instance();
-  if (!log.Enabled(AccessEntry::Kind::kDryRun, false)) return;
-  log.Write({.kind = AccessEntry::Kind::kDryRun,
-             .time = absl::Now(),
-             .info = std::move(info),
-             .would = std::move(would)});
+  if (!log_.Enabled(AccessEntry::Kind::kDryRun, false)) return;
+  log_.Write({.kind = AccessEntry::Kind::kDryRun,
+              .time = absl::Now(),
+              .info = std::move(info),
+              .would = std::move(would)});
 }
 
 void WorkerMetrics::HostLookup(const state::WorkloadRef& source, std::string_view hostname) {

@@ -7,6 +7,7 @@
 
 #include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
+#include "ztunnel/core/telemetry/access_log.h"
 #include "ztunnel/core/telemetry/registry.h"
 #include "ztunnel/core/telemetry/shard.h"
 
@@ -32,8 +33,9 @@ ConnectionInfo Between(const std::string& source, const std::string& destination
 }
 
 // The value of the one series of `metric` whose labels hold all of `parts`; -1 when there is none.
-int64_t Value(const std::string& metric, const std::vector<std::string>& parts) {
-  std::istringstream in(MetricsRegistry::Instance().Render(MetricsFormat::kOpenMetrics));
+int64_t ValueIn(MetricsRegistry& registry, const std::string& metric,
+                const std::vector<std::string>& parts) {
+  std::istringstream in(registry.Render(MetricsFormat::kOpenMetrics));
   for (std::string line; std::getline(in, line);) {
     if (!line.starts_with(metric + "{")) continue;
     bool all = true;
@@ -46,10 +48,15 @@ int64_t Value(const std::string& metric, const std::vector<std::string>& parts) 
 class Metrics : public ::testing::Test {
  protected:
   static void SetUpTestSuite() { SetLogLevels("off"); }
+  int64_t Value(const std::string& metric, const std::vector<std::string>& parts) {
+    return ValueIn(registry_, metric, parts);
+  }
+  MetricsRegistry registry_;
+  AccessLog log_{registry_};
 };
 
 TEST_F(Metrics, CountsAConnectionFromOpenToEnd) {
-  WorkerMetrics worker;
+  WorkerMetrics worker(registry_, log_);
   const std::vector<std::string> who = {"source_workload=\"a1\"", "destination_workload=\"b1\""};
   {
     ConnectionRecord record = worker.Open(Between("a1", "b1"));
@@ -66,7 +73,7 @@ TEST_F(Metrics, CountsAConnectionFromOpenToEnd) {
 }
 
 TEST_F(Metrics, WhatOnePeerSaysOfItselfMakesABoundedNumberOfSeries) {
-  WorkerMetrics worker;
+  WorkerMetrics worker(registry_, log_);
   const auto connect = [&](const std::string& account, const std::string& name) {
     ConnectionInfo info = Between("x", "told");
     info.source = nullptr;
@@ -89,8 +96,8 @@ TEST_F(Metrics, WhatOnePeerSaysOfItselfMakesABoundedNumberOfSeries) {
   connect("honest", "own");
   EXPECT_EQ(Value(metric, {"source_workload=\"own\"", "sa/honest\""}), 1);
   const auto dead = [](std::string_view, std::string_view workload) { return workload == "told"; };
-  MetricsRegistry::Instance().ExpireSeries(dead);
-  MetricsRegistry::Instance().ExpireSeries(dead);
+  registry_.ExpireSeries(dead);
+  registry_.ExpireSeries(dead);
   EXPECT_TRUE(shard.told.empty());
   connect("liar", "anew");
   EXPECT_EQ(Value(metric, {"source_workload=\"anew\""}), 1);
@@ -99,7 +106,7 @@ TEST_F(Metrics, WhatOnePeerSaysOfItselfMakesABoundedNumberOfSeries) {
 TEST_F(Metrics, SumsWorkersAndKeepsWhatTheyCounted) {
   const std::vector<std::string> who = {"source_workload=\"a2\""};
   {
-    WorkerMetrics one, two;
+    WorkerMetrics one(registry_, log_), two(registry_, log_);
     one.Open(Between("a2", "b2")).Finish(absl::OkStatus());
     two.Open(Between("a2", "b2")).Finish(absl::OkStatus());
   }
@@ -107,7 +114,7 @@ TEST_F(Metrics, SumsWorkersAndKeepsWhatTheyCounted) {
 }
 
 TEST_F(Metrics, AFailureIsCountedUnderItsFlagAndReason) {
-  WorkerMetrics worker;
+  WorkerMetrics worker(registry_, log_);
   const auto denied = WithReason(PermissionDenied("no"), MESH_REASON_POLICY_DENY);
   worker.Open(Between("a3", "b3")).Finish(denied);
   EXPECT_EQ(Value("istio_tcp_connections_failed_total", {"\"a3\"", "response_flags=\"DENY\""}), 1);
@@ -116,7 +123,7 @@ TEST_F(Metrics, AFailureIsCountedUnderItsFlagAndReason) {
 }
 
 TEST_F(Metrics, ARecordThatNobodyFinishedCountsAsDrained) {
-  WorkerMetrics worker;
+  WorkerMetrics worker(registry_, log_);
   {
     ConnectionRecord record = worker.Open(Between("a4", "b4"));
   }
@@ -125,7 +132,7 @@ TEST_F(Metrics, ARecordThatNobodyFinishedCountsAsDrained) {
 }
 
 TEST_F(Metrics, EarlyRefusalsAreCountedByReasonOnly) {
-  WorkerMetrics worker;
+  WorkerMetrics worker(registry_, log_);
   worker.EarlyFailure(Direction::kInbound, {}, {},
                       WithReason(Invalid("x"), MESH_REASON_ILLEGAL_PORT));
   EXPECT_EQ(Value("mesh_tunnel_connections_refused_total",
@@ -134,7 +141,7 @@ TEST_F(Metrics, EarlyRefusalsAreCountedByReasonOnly) {
 }
 
 TEST_F(Metrics, SeriesAreBounded) {
-  WorkerMetrics worker;
+  WorkerMetrics worker(registry_, log_);
   worker.shard().limit = 2;
   for (int i = 0; i < 10; ++i) {
     worker.Open(Between("many-" + std::to_string(i), "b5")).Finish(absl::OkStatus());
@@ -145,7 +152,7 @@ TEST_F(Metrics, SeriesAreBounded) {
 }
 
 TEST_F(Metrics, HostLookupsAreBounded) {
-  WorkerMetrics worker;
+  WorkerMetrics worker(registry_, log_);
   const auto source = Pod("asks");
   worker.HostLookup(source, "first.example");
   for (size_t i = 0; i < WorkerMetrics::Shard::kHostLookupLimit + 4; ++i) {
@@ -157,8 +164,7 @@ TEST_F(Metrics, HostLookupsAreBounded) {
 }
 
 TEST_F(Metrics, SeriesOfGoneWorkloadsExpireWhenQuiet) {
-  WorkerMetrics worker;
-  MetricsRegistry& registry = MetricsRegistry::Instance();
+  WorkerMetrics worker(registry_, log_);
   const auto alive = [](std::string_view, std::string_view w) {
     return w != "gone" && w != "gone2";
   };
@@ -166,9 +172,9 @@ TEST_F(Metrics, SeriesOfGoneWorkloadsExpireWhenQuiet) {
   worker.Open(info).Finish(absl::OkStatus());
   ConnectionRecord open = worker.Open(Between("gone2", "b6"));
   worker.Open(Between("stays", "b6")).Finish(absl::OkStatus());
-  registry.ExpireSeries(alive);
+  registry_.ExpireSeries(alive);
   EXPECT_EQ(Value("istio_tcp_connections_opened_total", {"\"gone\""}), 1);  // seen moving
-  registry.ExpireSeries(alive);
+  registry_.ExpireSeries(alive);
   EXPECT_EQ(Value("istio_tcp_connections_opened_total", {"\"gone\""}), -1);
   EXPECT_EQ(Value("istio_tcp_connections_opened_total", {"\"gone2\""}), 1);
   EXPECT_EQ(Value("istio_tcp_connections_opened_total", {"\"stays\""}), 1);
@@ -177,10 +183,10 @@ TEST_F(Metrics, SeriesOfGoneWorkloadsExpireWhenQuiet) {
 }
 
 TEST_F(Metrics, CountsExactlyWhileScraped) {
-  WorkerMetrics worker;
+  WorkerMetrics worker(registry_, log_);
   std::atomic<bool> stop = false;
   std::thread scraper([&] {
-    while (!stop) MetricsRegistry::Instance().Render(MetricsFormat::kText);
+    while (!stop) registry_.Render(MetricsFormat::kText);
   });
   for (int i = 0; i < 5000; ++i) {
     ConnectionRecord record = worker.Open(Between("busy", i % 2 ? "x" : "y"));
@@ -194,9 +200,9 @@ TEST_F(Metrics, CountsExactlyWhileScraped) {
 }
 
 TEST_F(Metrics, FamiliesAreNamedAsTheReferences) {
-  WorkerMetrics worker;
+  WorkerMetrics worker(registry_, log_);
   worker.SocketOpened(Reporter::kSource);
-  const std::string text = MetricsRegistry::Instance().Render(MetricsFormat::kOpenMetrics);
+  const std::string text = registry_.Render(MetricsFormat::kOpenMetrics);
   std::ifstream in(MESH_TEST_DATA "/ztunnel/node-a.metrics.txt");
   for (std::string line; std::getline(in, line);) {
     if (line.starts_with("# TYPE istio_tcp_")) EXPECT_THAT(text, HasSubstr(line + "\n"));
@@ -207,8 +213,8 @@ TEST_F(Metrics, FamiliesAreNamedAsTheReferences) {
 }
 
 TEST_F(Metrics, PlainTextFormNamesFamiliesAsTheirSamples) {
-  WorkerMetrics worker;
-  const std::string text = MetricsRegistry::Instance().Render(MetricsFormat::kText);
+  WorkerMetrics worker(registry_, log_);
+  const std::string text = registry_.Render(MetricsFormat::kText);
   EXPECT_THAT(text, HasSubstr("# TYPE istio_tcp_connections_opened_total counter\n"));
   EXPECT_THAT(text, Not(HasSubstr("# EOF")));
 }

@@ -34,13 +34,6 @@ const char* DirectionName(size_t i) { return i == 0 ? "inbound" : "outbound"; }
 
 }  // namespace
 
-MetricsRegistry::MetricsRegistry() = default;
-
-MetricsRegistry& MetricsRegistry::Instance() {
-  static MetricsRegistry* instance = new MetricsRegistry();  // never destroyed: as the loggers
-  return *instance;
-}
-
 std::shared_ptr<void> MetricsRegistry::Add(Collector collector) {
   auto held = std::make_shared<Collector>(std::move(collector));
   std::lock_guard lock(mutex_);

@@ -1,9 +1,9 @@
 // Everything that a scrape of this process answers. Components add a collector; the istio_tcp_*
 // series of all workers are summed here.
 //
-// One a process (Instance), thread-safe. A collector runs on the scraping thread, under the
-// registry's lock: it reads atomics or takes a short lock of its own, and never calls back into the
-// registry.
+// One a process, made by its main function and handed to whoever counts; thread-safe. A collector
+// runs on the scraping thread, under the registry's lock: it reads atomics or takes a short lock of
+// its own, and never calls back into the registry.
 #pragma once
 
 #include <absl/time/time.h>
@@ -25,7 +25,9 @@ class MetricsRegistry {
  public:
   using Collector = std::function<void(MetricsWriter&)>;
 
-  static MetricsRegistry& Instance();
+  MetricsRegistry() = default;
+  MetricsRegistry(const MetricsRegistry&) = delete;
+  MetricsRegistry& operator=(const MetricsRegistry&) = delete;
 
   // Runs in the order of adding, after process_* and before nothing else depends on it. The
   // collector is dropped with the handle.
@@ -42,7 +44,6 @@ class MetricsRegistry {
 
  private:
   friend class WorkerMetrics;
-  MetricsRegistry();
   void Register(std::shared_ptr<WorkerMetrics::Shard> shard);
   void RenderTcp(MetricsWriter& writer);
 

@@ -99,10 +99,13 @@ class ConnectionRecord {
   uint64_t sent_ = 0;
 };
 
+class AccessLog;
+class MetricsRegistry;
+
 // One a worker. Outlives its records. What it counted stays in the scrape after it is gone.
 class WorkerMetrics {
  public:
-  WorkerMetrics();
+  WorkerMetrics(MetricsRegistry& registry, AccessLog& log);  // both outlive the records
   ~WorkerMetrics();
   ConnectionRecord Open(ConnectionInfo info);
   // Refused before a context was known: logged as "connection failed", counted by reason only.
@@ -122,6 +125,7 @@ class WorkerMetrics {
  private:
   friend class ConnectionRecord;
   std::shared_ptr<Shard> shard_;
+  AccessLog& log_;
 };
 
 }  // namespace mesh::telemetry

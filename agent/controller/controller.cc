@@ -10,7 +10,6 @@
 
 #include "agent/controller/ca/signing.h"
 #include "agent/controller/call_queue.h"
-#include "agent/controller/http_server.h"
 #include "agent/controller/problem_conditions.h"
 #include "agent/controller/report.h"
 #include "agent/controller/status_writer.h"
@@ -19,6 +18,7 @@
 #include "agent/controller/xds/resource_index.h"
 #include "agent/k8s/local_source.h"
 #include "ztunnel/base/files.h"
+#include "ztunnel/base/http/server.h"
 #include "ztunnel/base/ip.h"
 #include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
@@ -27,6 +27,7 @@ namespace mesh::controller {
 namespace {
 
 constexpr absl::Duration kServerCertificateLifetime = absl::Hours(24 * 90);
+constexpr int kHttpThreads = 4;
 constexpr absl::Duration kTick = absl::Seconds(1);
 
 }  // namespace
@@ -55,7 +56,7 @@ class Controller::Impl {
   void OnTick(absl::Time now);
   absl::Status RenewServerCertificate();
   void RenewAuthority();
-  HttpAnswer Answer(const std::string& path, const HttpServer::Query& query);
+  base::HttpResponse Answer(const base::HttpRequest& request);
 
   // Names a state of the resources; it differs across restarts.
   std::string NextVersion() {
@@ -81,7 +82,7 @@ class Controller::Impl {
   std::string authority_problem;  // told last
   std::vector<k8s::Problem> problems_logged;
   std::unique_ptr<GrpcServer> grpc;
-  std::unique_ptr<HttpServer> http;
+  std::unique_ptr<base::HttpServer> http;
 };
 
 absl::Status Controller::Impl::RenewServerCertificate() {
@@ -145,10 +146,10 @@ absl::Status Controller::Impl::Serve() {
                                    .authenticate_xds = options.authenticate_xds};
   ASSIGN_OR_RETURN(grpc, GrpcServer::Start(server, {queue, hub, signing, reviewer}));
   if (!options.http_address.empty()) {
-    ASSIGN_OR_RETURN(
-        http, HttpServer::Start(options.http_address, [this](const auto& path, const auto& query) {
-          return Answer(path, query);
-        }));
+    ASSIGN_OR_RETURN(http, base::HttpServer::Listen(
+                               options.http_address,
+                               [this](const base::HttpRequest& request) { return Answer(request); },
+                               {.threads = kHttpThreads}));
   }
   Logger("controller")
       ->info("serving xds={} port={} http_port={} objects={} addresses={} policies={}",
@@ -159,7 +160,11 @@ absl::Status Controller::Impl::Serve() {
 }
 
 // On the HTTP server's threads.
-HttpAnswer Controller::Impl::Answer(const std::string& path, const HttpServer::Query& query) {
+base::HttpResponse Controller::Impl::Answer(const base::HttpRequest& request) {
+  const std::string& path = request.path;
+  if (request.method != "GET" && request.method != "HEAD") {
+    return {.status = 405, .body = "GET only\n", .allow = "GET"};
+  }
   if (path == "/ready" || path == "/healthz") return {200, "ready\n", "text/plain"};
   std::function<std::string()> make;
   std::string content_type = "application/json";
@@ -175,7 +180,7 @@ HttpAnswer Controller::Impl::Answer(const std::string& path, const HttpServer::Q
   } else if (path == "/debug/certificates") {
     make = [this] { return CertificatesJson(Sources()); };
   } else if (path == "/debug/resources") {
-    make = [this, type = query("type")] { return ResourcesJson(Sources(), type); };
+    make = [this, type = request.Parameter("type")] { return ResourcesJson(Sources(), type); };
   } else {
     return {404,
             "not found: /ready /metrics /debug/status /debug/problems /debug/conditions "

@@ -21,11 +21,11 @@
 #include "agent/node/cni/event.h"
 #include "agent/node/enroll/enroller.h"
 #include "agent/node/enroll/routing.h"
-#include "agent/node/http/unix_server.h"
 #include "agent/node/main_queue.h"
 #include "agent/node/source_view.h"
 #include "agent/node/status.h"
 #include "agent/node/zds/news.h"
+#include "ztunnel/base/http/server.h"
 #include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
 
@@ -37,6 +37,8 @@ constexpr absl::Duration kCniPatience = absl::Milliseconds(3000);
 constexpr absl::Duration kCniPause = absl::Milliseconds(25);
 constexpr absl::Duration kRefreshCgroups = absl::Seconds(2);
 constexpr absl::Duration kRescan = absl::Seconds(5);
+constexpr int kHttpThreads = 4;
+constexpr size_t kMaxBodyBytes = size_t{256} << 10;
 
 // Blocks the signals that end the program, here and in every thread started later.
 absl::StatusOr<UniqueFd> EndSignals() {
@@ -97,7 +99,7 @@ class Node {
   void PollSource();
   void TakeNews();
   void Publish();
-  HttpReply CniAdd(const std::string& body);
+  base::HttpResponse CniAdd(const std::string& body);
   NodeStatus Status() const;
 
   const NodeOptions options_;
@@ -110,7 +112,7 @@ class Node {
   std::unique_ptr<Dataplane> dataplane_;
   std::unique_ptr<zds::Server> zds_;
   std::unique_ptr<Enroller> enroller_;
-  std::unique_ptr<HttpServer> cni_, admin_, metrics_;
+  std::unique_ptr<base::HttpServer> cni_, admin_, metrics_;
   absl::Time next_cgroups_ = absl::InfinitePast();
 
   mutable std::mutex mutex_;  // below: read by the servers' threads
@@ -185,29 +187,30 @@ absl::Status Node::Start() {
 }
 
 absl::Status Node::StartServers() {
-  ASSIGN_OR_RETURN(
-      cni_, HttpServer::Listen(
-                options_.cni_socket,
-                {{"POST", "/cmdadd", [this](const std::string& body) { return CniAdd(body); }}}));
-  const HttpServer::Route metrics = {
-      "GET", "/metrics", [this](const std::string&) {
-        return HttpReply{.status = 200,
-                         .body = MetricsPage(Status()),
-                         .content_type = "text/plain; version=0.0.4; charset=utf-8"};
+  const auto listen = [](const std::string& address, std::vector<base::HttpRoute> routes) {
+    return base::HttpServer::Listen(address, base::Routes(std::move(routes)),
+                                    {.threads = kHttpThreads, .max_body_bytes = kMaxBodyBytes});
+  };
+  const base::HttpRoute add = {
+      "POST", "/cmdadd", [this](const base::HttpRequest& request) { return CniAdd(request.body); }};
+  const base::HttpRoute metrics = {
+      "GET", "/metrics", [this](const base::HttpRequest&) {
+        return base::HttpResponse{.body = MetricsPage(Status()),
+                                  .content_type = "text/plain; version=0.0.4; charset=utf-8"};
       }};
-  const HttpServer::Route health = {"GET", "/healthz", [](const std::string&) {
-                                      return HttpReply{.status = 200, .body = "ok\n"};
-                                    }};
-  const HttpServer::Route status = {"GET", "/status", [this](const std::string&) {
-                                      return HttpReply{.status = 200,
-                                                       .body = StatusJson(Status()),
-                                                       .content_type = "application/json"};
-                                    }};
+  const base::HttpRoute health = {"GET", "/healthz", [](const base::HttpRequest&) {
+                                    return base::HttpResponse{.body = "ok\n"};
+                                  }};
+  const base::HttpRoute status = {"GET", "/status", [this](const base::HttpRequest&) {
+                                    return base::HttpResponse{.body = StatusJson(Status()),
+                                                              .content_type = "application/json"};
+                                  }};
+  ASSIGN_OR_RETURN(cni_, listen(options_.cni_socket, {add}));
   if (!options_.admin_socket.empty()) {
-    ASSIGN_OR_RETURN(admin_, HttpServer::Listen(options_.admin_socket, {metrics, health, status}));
+    ASSIGN_OR_RETURN(admin_, listen(options_.admin_socket, {metrics, health, status}));
   }
   if (!options_.metrics_address.empty()) {
-    ASSIGN_OR_RETURN(metrics_, HttpServer::Listen(options_.metrics_address, {metrics, health}));
+    ASSIGN_OR_RETURN(metrics_, listen(options_.metrics_address, {metrics, health}));
     Logger("node")->info("metrics on port={}", metrics_->port());
   }
   return absl::OkStatus();
@@ -228,8 +231,8 @@ void Node::PollSource() {
   if (changed) enroller_->SetPods(view_.Pods());
 }
 
-HttpReply Node::CniAdd(const std::string& body) {
-  HttpReply reply = {.status = 200, .body = ""};
+base::HttpResponse Node::CniAdd(const std::string& body) {
+  base::HttpResponse reply;
   absl::StatusOr<CniEvent> event = ParseCniEvent(body);
   absl::Status status = event.status();
   const absl::Time end = absl::Now() + kCniPatience;

@@ -1,4 +1,4 @@
-#include "agent/node/http/unix_server.h"
+#include "ztunnel/base/http/server.h"
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -10,7 +10,7 @@
 
 #include "ztunnel/base/unique_fd.h"
 
-namespace mesh::node {
+namespace mesh::base {
 namespace {
 
 std::string Ask(const std::string& path, const std::string& request) {
@@ -35,11 +35,13 @@ TEST(HttpServer, AnswersOnAUnixSocketAndRemovesIt) {
   const std::string path = std::string(dir) + "/s.sock";
   {
     auto server = HttpServer::Listen(
-        path, {{"GET", "/healthz",
-                [](const std::string&) { return HttpReply{.status = 200, .body = "ok"}; }},
-               {"POST", "/cmdadd", [](const std::string& body) {
-                  return HttpReply{.status = 503, .body = "no " + body};
-                }}});
+        path,
+        Routes({{"GET", "/healthz", [](const HttpRequest&) { return HttpResponse{.body = "ok"}; }},
+                {"POST", "/cmdadd",
+                 [](const HttpRequest& request) {
+                   return HttpResponse{.status = 503, .body = "no " + request.body};
+                 }}}),
+        {});
     ASSERT_TRUE(server.ok()) << server.status();
     struct stat info = {};
     ASSERT_EQ(::stat(path.c_str(), &info), 0);
@@ -53,17 +55,23 @@ TEST(HttpServer, AnswersOnAUnixSocketAndRemovesIt) {
         "POST /cmdadd HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 3\r\n\r\npod");
     EXPECT_NE(post.find("503"), std::string::npos) << post;
     EXPECT_NE(post.find("no pod"), std::string::npos) << post;
+    // A POST that tells of no body is not waited for.
+    const std::string empty = Ask(path, "POST /cmdadd HTTP/1.1\r\nHost: x\r\n\r\n");
+    EXPECT_TRUE(empty.ends_with("\r\n\r\nno ")) << empty;
+    EXPECT_NE(Ask(path, "POST /healthz HTTP/1.1\r\nHost: x\r\n\r\n").find(" 405 "),
+              std::string::npos);
+    EXPECT_NE(Ask(path, "GET /else HTTP/1.1\r\nHost: x\r\n\r\n").find(" 404 "), std::string::npos);
   }
   EXPECT_NE(::access(path.c_str(), F_OK), 0);
   ::rmdir(dir);
 }
 
 TEST(HttpServer, ListensOnAnyPort) {
-  auto server = HttpServer::Listen("127.0.0.1:0", {});
+  auto server = HttpServer::Listen("127.0.0.1:0", Routes({}), {});
   ASSERT_TRUE(server.ok()) << server.status();
   EXPECT_GT((*server)->port(), 0);
-  EXPECT_FALSE(HttpServer::Listen("nowhere", {}).ok());
+  EXPECT_FALSE(HttpServer::Listen("nowhere", Routes({}), {}).ok());
 }
 
 }  // namespace
-}  // namespace mesh::node
+}  // namespace mesh::base

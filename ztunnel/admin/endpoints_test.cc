@@ -1,11 +1,10 @@
-#include "ztunnel/admin/http_server.h"
+#include "ztunnel/admin/endpoints.h"
 
 #include <gtest/gtest.h>
 #include <httplib.h>
 
 #include <atomic>
 
-#include "ztunnel/admin/endpoints.h"
 #include "ztunnel/base/log.h"
 #include "ztunnel/core/telemetry/registry.h"
 

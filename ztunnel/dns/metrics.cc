@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "ztunnel/base/dns/message.h"
 #include "ztunnel/core/telemetry/labels.h"
 #include "ztunnel/core/telemetry/registry.h"
-#include "ztunnel/dns/message.h"
 
 namespace mesh::dns {
 namespace {

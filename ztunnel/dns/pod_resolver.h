@@ -6,8 +6,8 @@
 #include <optional>
 #include <string>
 
+#include "ztunnel/base/dns/message.h"
 #include "ztunnel/core/state/mesh_state.h"
-#include "ztunnel/dns/message.h"
 #include "ztunnel/dns/metrics.h"
 #include "ztunnel/dns/resolver.h"
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "ztunnel/dns/message.h"
+#include "ztunnel/base/dns/message.h"
 
 namespace mesh::dns {
 namespace {

@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "proto/workload.pb.h"
+#include "ztunnel/base/dns/message.h"
 #include "ztunnel/core/telemetry/registry.h"
-#include "ztunnel/dns/message.h"
 #include "ztunnel/dns/pod_resolver.h"
 
 namespace mesh::dns {

@@ -1,4 +1,4 @@
-#include "ztunnel/dns/message.h"
+#include "ztunnel/base/dns/message.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
-// DNS messages as far as the in-pod name service needs them: queries in, answers with addresses out
-// (RFC 1035, RFC 6891). What is forwarded is never re-encoded.
+// DNS messages as far as a name service of addresses needs them: queries in, answers with addresses
+// out (RFC 1035, RFC 6891). What is forwarded is never re-encoded.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -25,7 +25,12 @@ inline constexpr size_t kHeaderBytes = 12;
 inline constexpr size_t kMaxUdpBytes = 4096;
 inline constexpr size_t kMaxTcpBytes = 65535;
 
-enum class Rcode : uint8_t { kNoError = 0, kFormatError = 1, kServerFailure = 2 };
+enum class Rcode : uint8_t {
+  kNoError = 0,
+  kFormatError = 1,
+  kServerFailure = 2,
+  kNameError = 3  // there is no such name
+};
 
 struct Query {
   uint16_t id = 0;

@@ -89,6 +89,8 @@ CLI::App* AddNode(CLI::App& app, NodeOptions& options) {
       ->capture_default_str();
   command->add_option("--root-namespace", options.root_namespace)->capture_default_str();
   command->add_option("--dns-capture", options.dns_capture)->capture_default_str();
+  command->add_flag("--services", options.services,
+                    "stand in for kube-proxy: pods outside the mesh reach services");
   command->add_flag("--cleanup", options.cleanup, "undo everything and end");
   return command;
 }

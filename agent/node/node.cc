@@ -22,6 +22,8 @@
 #include "agent/node/enroll/enroller.h"
 #include "agent/node/enroll/routing.h"
 #include "agent/node/main_queue.h"
+#include "agent/node/services/service_sync.h"
+#include "agent/node/services/service_table.h"
 #include "agent/node/source_view.h"
 #include "agent/node/status.h"
 #include "agent/node/zds/news.h"
@@ -59,7 +61,8 @@ absl::StatusOr<DataplaneOptions> DataplaneOptionsOf(const NodeOptions& options) 
                           .ztunnel_cgroup = options.ztunnel_cgroup,
                           .prober_cgroup = options.prober_cgroup,
                           .probe_v4 = {},
-                          .probe_v6 = {}};
+                          .probe_v6 = {},
+                          .services = options.services};
   if (out.cgroup.empty()) {
     ASSIGN_OR_RETURN(const CgroupMount mount, FindCgroup2());
     out.cgroup = mount.path;
@@ -107,9 +110,11 @@ class Node {
   zds::News news_;
   PatchAnnotator annotator_;
   SourceView view_;
+  k8s::ServiceCatalog catalog_;  // empty when services are somebody else's
   UniqueFd lock_;
   std::unique_ptr<k8s::LocalSource> source_;
   std::unique_ptr<Dataplane> dataplane_;
+  std::unique_ptr<ServiceSync> services_;
   std::unique_ptr<zds::Server> zds_;
   std::unique_ptr<Enroller> enroller_;
   std::unique_ptr<base::HttpServer> cni_, admin_, metrics_;
@@ -143,6 +148,7 @@ absl::Status Node::OpenDataplane() {
       Logger("node")->warn("no probes over IPv6: {}", Describe(v6));
     }
   }
+  services_ = std::make_unique<ServiceSync>(*dataplane_);
   Logger("node")->info("programs are in place bpf_dir={} cgroup={} adopted={}", options_.bpf_dir,
                        dataplane.cgroup, dataplane_->adopted());
   return absl::OkStatus();
@@ -217,10 +223,11 @@ absl::Status Node::StartServers() {
 }
 
 void Node::PollSource() {
-  bool changed = false;
+  bool changed = false, services_changed = false;
   source_->Poll([&](const std::vector<k8s::Event>& events) {
     changed = true;
     view_.Apply(events);
+    if (options_.services) services_changed = catalog_.Apply(events);
     std::lock_guard lock(mutex_);
     for (const k8s::Event& event : events) {
       if (event.object.kind() == k8s::Kind::kPod)
@@ -229,6 +236,7 @@ void Node::PollSource() {
     synced_ = true;
   });
   if (changed) enroller_->SetPods(view_.Pods());
+  if (services_changed) services_->Apply(BuildServiceTable(catalog_, options_.node_name));
 }
 
 base::HttpResponse Node::CniAdd(const std::string& body) {

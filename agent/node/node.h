@@ -31,7 +31,8 @@ struct NodeOptions {
   std::string probe_ipv4 = "169.254.7.127";
   std::string probe_ipv6 = "fd16:9254:7127:1337:ffff:ffff:ffff:ffff";
   bool dns_capture = true;
-  bool cleanup = false;  // undo everything instead of running
+  bool services = false;  // pods outside the mesh reach services without kube-proxy
+  bool cleanup = false;   // undo everything instead of running
 };
 
 // The program's exit code. Logging has been set up.

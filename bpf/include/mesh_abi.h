@@ -110,10 +110,15 @@ MESH_ABI_SIZE(struct mesh_netns, 8);
 
 /* What the application asked for. In socket storage (mesh_sk) of its socket, and of the socket that
  * the daemon accepted for it. */
+enum {
+	MESH_DST_SERVICE = 1u << 0, /* the connection goes to a pod behind it, not to the daemon */
+};
+
 struct mesh_dst {
 	struct mesh_addr addr;
 	__u16 port;
-	__u16 reserved[3];
+	__u16 flags; /* MESH_DST_* */
+	__u16 reserved[2];
 };
 MESH_ABI_SIZE(struct mesh_dst, 24);
 
@@ -158,6 +163,40 @@ struct mesh_config {
 };
 MESH_ABI_SIZE(struct mesh_config, 48);
 
+/* mesh_services: a port of a service's address -> who is ready behind it. Written by the agent, and
+ * only where no kube-proxy does this (local mode); entries are replaced whole. */
+enum { MESH_SERVICE_BACKENDS = 128 };
+
+struct mesh_service_key {
+	struct mesh_addr addr;
+	__u16 port;
+	__u8 protocol; /* IPPROTO_TCP or IPPROTO_UDP */
+	__u8 reserved;
+};
+MESH_ABI_SIZE(struct mesh_service_key, 20);
+
+struct mesh_backend {
+	struct mesh_addr addr;
+	__u16 port;
+	__u16 reserved;
+};
+MESH_ABI_SIZE(struct mesh_backend, 20);
+
+struct mesh_service {
+	__u32 count; /* 0: nobody, connections are refused */
+	struct mesh_backend backends[MESH_SERVICE_BACKENDS];
+};
+MESH_ABI_SIZE(struct mesh_service, 4 + 20 * MESH_SERVICE_BACKENDS);
+
+/* mesh_replies: whom a datagram socket was sent to by mesh_services -> what it had asked for. */
+struct mesh_reply_key {
+	__u64 socket_cookie;
+	struct mesh_addr addr;
+	__u16 port;
+	__u16 reserved[3];
+};
+MESH_ABI_SIZE(struct mesh_reply_key, 32);
+
 /* mesh_refusals: per-CPU __u64 by enum mesh_reason. mesh_captures: per-CPU __u64 by enum
  * mesh_capture. */
 #define MESH_CAPTURES(X)                                                                           \
@@ -169,7 +208,9 @@ MESH_ABI_SIZE(struct mesh_config, 48);
 	X(PROBE, "probe", "health probes let through")                                             \
 	X(GUARDED, "guarded", "the daemon's connections to its own pod")                           \
 	X(LISTENER, "listener", "listeners of the daemon learned")                                 \
-	X(MPTCP, "mptcp", "multipath sockets refused, so that programs fall back to TCP")
+	X(MPTCP, "mptcp", "multipath sockets refused, so that programs fall back to TCP")          \
+	X(SERVICE, "service",                                                                      \
+	  "connections and datagrams to a service, sent to a pod behind it without the daemon")
 
 enum mesh_capture {
 #define X(name, label, text) MESH_CAPTURE_##name,

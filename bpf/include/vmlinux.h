@@ -25,6 +25,7 @@ enum {
 	SOL_IPV6 = 41,
 	SO_ORIGINAL_DST = 80, /* and IP6T_SO_ORIGINAL_DST */
 	ENOENT = 2,
+	ECONNREFUSED = 111,
 };
 
 struct sockaddr_in {

@@ -11,11 +11,13 @@
 enum verdict {
 	LEAVE, /* not ours: the destination stays */
 	TO_DAEMON,
+	TO_BACKEND, /* a pod behind the service that was asked for */
+	NO_BACKEND, /* that service has none: refused */
 };
 
 struct outbound {
 	__u64 netns_cookie;
-	struct mesh_addr addr; /* asked for; after capture_decide() where to go */
+	struct mesh_addr addr; /* asked for; after a decision where to go */
 	__u16 port;
 	bool udp;
 };

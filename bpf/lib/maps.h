@@ -67,6 +67,25 @@ struct {
 	__type(value, struct mesh_dst);
 } mesh_dns SEC(".maps");
 
+/* Empty on nodes that have kube-proxy. Full: the agent says so, and the services that found no room
+ * stay out of reach for who is not captured. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 8192);
+	__type(key, struct mesh_service_key);
+	__type(value, struct mesh_service);
+} mesh_services SEC(".maps");
+
+/* Full: the answer to the oldest question comes from the pod that gives it, not from the service.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct mesh_reply_key);
+	__type(value, struct mesh_dst);
+} mesh_replies SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

@@ -3,7 +3,7 @@
  * Hooks of the node's cgroup on addresses: connect, sendmsg, recvmsg, getpeername, socket.
  * Return 1 lets the call go on, 0 fails it with EPERM.
  */
-#include "bpf/lib/capture.h"
+#include "bpf/lib/service.h"
 
 static __always_inline struct mesh_addr user_addr6(struct bpf_sock_addr *ctx)
 {
@@ -33,39 +33,48 @@ static __always_inline void set_user4(struct bpf_sock_addr *ctx, const struct me
 	ctx->user_port = bpf_htons(port);
 }
 
-static __always_inline void count_outbound(const struct outbound *to)
+static __always_inline void count_outbound(const struct outbound *to, enum verdict verdict)
 {
-	if (to->port == MESH_PORT_DNS)
+	if (verdict == TO_BACKEND)
+		count_capture(MESH_CAPTURE_SERVICE);
+	else if (to->port == MESH_PORT_DNS)
 		count_capture(to->udp ? MESH_CAPTURE_DNS_UDP : MESH_CAPTURE_DNS_TCP);
 	else
 		count_capture(addr_is_v4(&to->addr) ? MESH_CAPTURE_OUTBOUND_V4
 						    : MESH_CAPTURE_OUTBOUND_V6);
 }
 
-/* Decides and remembers. Fails closed: a destination that cannot be remembered is refused. */
-static __always_inline int take_outbound(struct bpf_sock_addr *ctx, struct outbound *out,
-					 enum verdict *verdict)
+/* Keeps in the socket what it asked for. Fails closed: what cannot be remembered is refused. */
+static __always_inline int keep_asked(struct bpf_sock *sk, const struct mesh_dst *asked)
 {
-	struct mesh_dst asked = {.addr = out->addr, .port = out->port};
-	struct bpf_sock *sk = ctx->sk;
-	struct mesh_dst *kept;
+	struct mesh_dst copy = *asked;
+	struct mesh_dst *kept =
+	    bpf_sk_storage_get(&mesh_sk, sk, &copy, BPF_SK_STORAGE_GET_F_CREATE);
 
-	if (!sk)
-		return 1;
-	*verdict = capture_decide(out);
-	if (*verdict == LEAVE) {
-		/* An earlier destination of this socket says nothing about the new one. */
-		bpf_sk_storage_delete(&mesh_sk, sk);
-		return 1;
-	}
-	kept = bpf_sk_storage_get(&mesh_sk, sk, &asked, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!kept) {
 		count_refusal(MESH_REASON_LIMIT);
 		return 0;
 	}
-	*kept = asked;
-	count_outbound(out);
+	*kept = *asked;
 	return 1;
+}
+
+/* Datagrams fail open: without the entry an answer is shown as coming from the pod itself. */
+static __always_inline void keep_reply(struct bpf_sock_addr *ctx, const struct outbound *to,
+				       const struct mesh_dst *asked)
+{
+	struct mesh_reply_key key = reply_key(bpf_get_socket_cookie(ctx), &to->addr, to->port);
+
+	bpf_map_update_elem(&mesh_replies, &key, asked, BPF_ANY);
+}
+
+/* As a host without a listener does; where the kernel cannot say so, EPERM. */
+static __always_inline int refuse_empty(void)
+{
+	count_refusal(MESH_REASON_NO_HEALTHY_ENDPOINT);
+	if (mesh_retval_on)
+		bpf_set_retval(-ECONNREFUSED);
+	return 0;
 }
 
 /* A socket that connects for DNS has no port yet, and the daemon knows the asker by its port only.
@@ -126,37 +135,62 @@ static __always_inline void set_user(struct bpf_sock_addr *ctx, const struct out
 static __always_inline int on_connect(struct bpf_sock_addr *ctx, struct mesh_addr asked, bool v4)
 {
 	struct outbound out = {.addr = asked, .port = user_port(ctx)};
-	enum verdict verdict = LEAVE;
+	struct mesh_dst dst = {.addr = asked, .port = out.port};
+	struct bpf_sock *sk = ctx->sk;
+	enum verdict verdict;
 
-	if (!is_tcp_or_udp(ctx))
+	if (!is_tcp_or_udp(ctx) || !sk)
 		return 1;
 	out.netns_cookie = bpf_get_netns_cookie(ctx);
 	out.udp = ctx->protocol == IPPROTO_UDP;
-	if (!take_outbound(ctx, &out, &verdict))
-		return 0;
-	if (verdict == LEAVE)
-		return 1;
-	if (out.udp)
+	verdict = outbound_decide(&out, bpf_get_prandom_u32());
+	if (verdict == NO_BACKEND)
+		return refuse_empty();
+	if (verdict == LEAVE || (verdict == TO_BACKEND && out.udp)) {
+		/* An earlier destination of this socket says nothing about the new one. */
+		bpf_sk_storage_delete(&mesh_sk, sk);
+		if (verdict == LEAVE)
+			return 1;
+		keep_reply(ctx, &out, &dst);
+	} else {
+		dst.flags = verdict == TO_BACKEND ? MESH_DST_SERVICE : 0;
+		if (!keep_asked(sk, &dst))
+			return 0;
+	}
+	count_outbound(&out, verdict);
+	if (verdict == TO_DAEMON && out.udp)
 		remember_dns(ctx, &out, &asked, own_port(ctx, v4));
 	set_user(ctx, &out, v4);
 	return 1;
 }
 
-/* A question without connect: the port is bound by now. */
+/* A datagram without connect: the port is bound by now. A socket keeps its pod behind a service. */
 static __always_inline int on_sendmsg(struct bpf_sock_addr *ctx, struct mesh_addr asked, bool v4)
 {
 	struct outbound out = {.addr = asked, .port = user_port(ctx), .udp = true};
+	struct mesh_dst dst = {.addr = asked, .port = out.port};
+	bool dns = out.port == DNS_PORT;
 	struct bpf_sock *sk = ctx->sk;
-	enum verdict verdict = LEAVE;
+	enum verdict verdict;
 
-	if (out.port != DNS_PORT || !sk)
+	if ((!dns && !mesh_services_on) || !sk)
 		return 1;
 	out.netns_cookie = bpf_get_netns_cookie(ctx);
-	if (!take_outbound(ctx, &out, &verdict))
-		return 0;
-	if (verdict == LEAVE)
+	verdict = outbound_decide(&out, (bpf_get_socket_cookie(ctx) * 2654435761u) >> 16);
+	if (verdict == NO_BACKEND)
+		return refuse_empty();
+	if (verdict == LEAVE) {
+		if (dns)
+			bpf_sk_storage_delete(&mesh_sk, sk);
 		return 1;
-	remember_dns(ctx, &out, &asked, sk->src_port);
+	}
+	if (verdict == TO_BACKEND)
+		keep_reply(ctx, &out, &dst);
+	else if (!keep_asked(sk, &dst))
+		return 0;
+	count_outbound(&out, verdict);
+	if (verdict == TO_DAEMON)
+		remember_dns(ctx, &out, &asked, sk->src_port);
 	set_user(ctx, &out, v4);
 	return 1;
 }
@@ -191,10 +225,18 @@ static __always_inline const struct mesh_dst *shown_peer(struct bpf_sock_addr *c
 							 const struct mesh_addr *addr)
 {
 	struct bpf_sock *sk = ctx->sk;
+	const struct mesh_dst *peer;
+	struct mesh_reply_key key;
 
-	if (!is_daemon_end(addr, user_port(ctx)) || !sk)
+	if (!sk || (!mesh_services_on && !is_daemon_end(addr, user_port(ctx))))
 		return NULL;
-	return bpf_sk_storage_get(&mesh_sk, sk, NULL, 0);
+	peer = bpf_sk_storage_get(&mesh_sk, sk, NULL, 0);
+	if (is_daemon_end(addr, user_port(ctx)))
+		return peer;
+	if (ctx->protocol != IPPROTO_UDP)
+		return peer && peer->flags & MESH_DST_SERVICE ? peer : NULL;
+	key = reply_key(bpf_get_socket_cookie(ctx), addr, user_port(ctx));
+	return bpf_map_lookup_elem(&mesh_replies, &key);
 }
 
 static __always_inline int show4(struct bpf_sock_addr *ctx)

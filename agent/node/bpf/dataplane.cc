@@ -3,6 +3,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -58,6 +59,13 @@ IpAddress IpOf(const mesh_addr& addr) {
   return IpAddress::FromBytes16(bytes);
 }
 
+mesh_service_key KeyOf(const ServiceFront& front) {
+  return {.addr = AddrOf(front.ip),
+          .port = front.port,
+          .protocol = static_cast<uint8_t>(front.udp ? IPPROTO_UDP : IPPROTO_TCP),
+          .reserved = 0};
+}
+
 absl::StatusOr<UniqueFd> OpenCgroup(const std::string& path) {
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd) return Errno(errno, "open cgroup {}", path);
@@ -108,6 +116,7 @@ struct Dataplane::Impl {
   BpfMap<uint64_t, mesh_netns> netns;
   BpfMap<uint32_t, mesh_config> config;
   BpfMap<mesh_listener_key, uint64_t> listeners;
+  BpfMap<mesh_service_key, mesh_service> services;
   uint64_t ztunnel_cgroup_id = 0;
   uint64_t prober_cgroup_id = 0;
 
@@ -128,8 +137,12 @@ absl::Status Dataplane::Impl::Load() {
   RETURN_IF_ERROR(MakeDirs(dir + "/pods"));
   skeleton.reset(mesh_bpf::open());
   if (!skeleton) return Errno(errno, "open the BPF object");
+  skeleton->rodata->mesh_services_on = options.services;
+  skeleton->rodata->mesh_retval_on =
+      libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_set_retval, nullptr) == 1;
   bpf_map* map;
   bpf_object__for_each_map(map, skeleton->obj) {
+    if (bpf_map__is_internal(map)) continue;  // settings: each load has its own
     absl::StatusOr<UniqueFd> pinned = GetPinned(dir + "/" + bpf_map__name(map));
     if (pinned.ok() && bpf_map__reuse_fd(map, pinned->get()) != 0) {
       return Errno(errno, "adopt map {}", bpf_map__name(map));
@@ -139,12 +152,14 @@ absl::Status Dataplane::Impl::Load() {
     return Errno(-error, "load the BPF programs");
   }
   bpf_object__for_each_map(map, skeleton->obj) {
+    if (bpf_map__is_internal(map)) continue;
     const std::string pin = dir + "/" + bpf_map__name(map);
     if (!GetPinned(pin).ok()) RETURN_IF_ERROR(Pin(bpf_map__fd(map), pin));
   }
   RETURN_IF_ERROR(OpenMap(skeleton->maps.mesh_pods, pods));
   RETURN_IF_ERROR(OpenMap(skeleton->maps.mesh_netns, netns));
   RETURN_IF_ERROR(OpenMap(skeleton->maps.mesh_config, config));
+  RETURN_IF_ERROR(OpenMap(skeleton->maps.mesh_services, services));
   return OpenMap(skeleton->maps.mesh_listeners, listeners);
 }
 
@@ -266,6 +281,36 @@ absl::Status Dataplane::ErasePod(const IpAddress& ip, uint64_t cookie) {
   return impl_->pods.Erase(AddrOf(ip));
 }
 
+absl::Status Dataplane::SetService(const ServiceFront& front,
+                                   const std::vector<SocketAddress>& backends) {
+  mesh_service service = {};
+  for (const SocketAddress& backend : backends) {
+    if (service.count == MESH_SERVICE_BACKENDS) break;
+    service.backends[service.count++] = {
+        .addr = AddrOf(backend.ip), .port = backend.port, .reserved = 0};
+  }
+  return impl_->services.Put(KeyOf(front), service);
+}
+
+absl::Status Dataplane::EraseService(const ServiceFront& front) {
+  return impl_->services.Erase(KeyOf(front));
+}
+
+ServiceTable Dataplane::Services() const {
+  ServiceTable table;
+  for (const mesh_service_key& key : impl_->services.Keys()) {
+    const auto service = impl_->services.Find(key);
+    if (!service) continue;
+    auto& backends =
+        table[{.ip = IpOf(key.addr), .port = key.port, .udp = key.protocol == IPPROTO_UDP}];
+    for (uint32_t i = 0; i < std::min<uint32_t>(service->count, MESH_SERVICE_BACKENDS); ++i) {
+      backends.push_back(
+          {.ip = IpOf(service->backends[i].addr), .port = service->backends[i].port});
+    }
+  }
+  return table;
+}
+
 absl::Status Dataplane::AttachLookup(const Netns& netns, const std::string& uid) {
   ASSIGN_OR_RETURN(const uint64_t inode, netns.Inode());
   return Link(bpf_program__fd(impl_->skeleton->progs.mesh_lookup), netns.fd(), inode, BPF_SK_LOOKUP,
@@ -329,6 +374,7 @@ std::vector<MapInfo> Dataplane::Maps() const {
   std::vector<MapInfo> maps;
   bpf_map* map;
   bpf_object__for_each_map(map, impl_->skeleton->obj) {
+    if (bpf_map__is_internal(map)) continue;
     bpf_map_info info = {};
     uint32_t length = sizeof(info);
     if (::bpf_obj_get_info_by_fd(bpf_map__fd(map), &info, &length) != 0) continue;

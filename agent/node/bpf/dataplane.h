@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "agent/node/bpf/map.h"
+#include "agent/node/service.h"
 #include "bpf/include/mesh_abi.h"
 #include "ztunnel/base/ip.h"
 #include "ztunnel/base/netns.h"
@@ -34,6 +35,7 @@ struct DataplaneOptions {
   std::string prober_cgroup;   // whose connections to pods are health probes; empty: nobody's
   IpAddress probe_v4;
   IpAddress probe_v6;
+  bool services = false;  // whether mesh_services is used: only where there is no kube-proxy
 };
 
 struct MapInfo {
@@ -71,6 +73,10 @@ class Dataplane {
   absl::Status SetPod(const IpAddress& ip, uint64_t cookie, uint32_t flags);
   // Only where the entry still belongs to that namespace: an address may have a new owner by now.
   absl::Status ErasePod(const IpAddress& ip, uint64_t cookie);
+  // Of more backends than MESH_SERVICE_BACKENDS the first are used.
+  absl::Status SetService(const ServiceFront& front, const std::vector<SocketAddress>& backends);
+  absl::Status EraseService(const ServiceFront& front);
+  ServiceTable Services() const;
   // Inbound of the namespace goes through mesh_lookup; pinned under the pod's uid. Idempotent.
   absl::Status AttachLookup(const Netns& netns, const std::string& uid);
   absl::Status DetachLookup(const std::string& uid);

@@ -15,11 +15,11 @@ struct Word {
 };
 constexpr Word kPrograms[] = {
     {"mesh_connect4",
-     "sends a pod's IPv4 connect() to its ztunnel and remembers where it was going"},
+     "sends a pod's IPv4 connect() to its ztunnel, or to a pod behind the service"},
     {"mesh_connect6", "the same for IPv6 and v4-mapped addresses"},
-    {"mesh_sendmsg4", "sends DNS questions over UDP to the pod's ztunnel"},
+    {"mesh_sendmsg4", "the same for datagrams: DNS questions to ztunnel, others to the service"},
     {"mesh_sendmsg6", "the same for IPv6"},
-    {"mesh_recvmsg4", "lets DNS answers come from the server that was asked"},
+    {"mesh_recvmsg4", "lets answers to those come from the server that was asked"},
     {"mesh_recvmsg6", "the same for IPv6"},
     {"mesh_getpeer4", "getpeername() answers with the address that was asked for"},
     {"mesh_getpeer6", "the same for IPv6"},
@@ -40,6 +40,8 @@ constexpr Word kMaps[] = {
     {"mesh_guard", "ztunnel's own connections into pods, which pass"},
     {"mesh_listeners", "namespace -> ztunnel's listener for arriving plain text"},
     {"mesh_dns", "DNS question -> the server that was asked"},
+    {"mesh_services", "port of a service -> the pods behind it, for who is not captured"},
+    {"mesh_replies", "datagram to a service -> the address that was asked"},
     {"mesh_config", "the groups of ztunnel and of the health checks"},
     {"mesh_refusals", "refused connections by reason, per CPU"},
     {"mesh_captures", "captured connections by kind, per CPU"},

@@ -6,6 +6,7 @@
 
 #include "tools/meshctl/completion.h"
 #include "tools/meshctl/context.h"
+#include "tools/meshctl/dns/name_server.h"
 #include "tools/meshctl/local/probes.h"
 #include "tools/meshctl/local/runtime.h"
 #include "tools/meshctl/output.h"
@@ -112,6 +113,12 @@ void AddLocal(CLI::App& app, Options& o) {
   run->callback([&o] {
     InitLogging("info", LogFormat::kPlain);
     o.code = local::RunRuntime(MakeContext(o).layout);
+  });
+  CLI::App* dns = local->add_subcommand("dns", "");
+  dns->group("");  // for the runtime alone
+  dns->callback([&o] {
+    InitLogging("info", LogFormat::kPlain);
+    o.code = local::RunNameServer(MakeContext(o).layout);
   });
   CLI::App* probe = local->add_subcommand("probe", "");
   probe->group("");  // for the runtime alone

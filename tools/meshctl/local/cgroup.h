@@ -22,6 +22,7 @@ struct MeshCgroup {
     return node(n) + "/pods/" + std::string(uid);
   }
   std::string controller() const { return base + "/controller"; }
+  std::string name_server() const { return base + "/kube-dns"; }
   std::string runtime() const { return base + "/runtime"; }
 };
 

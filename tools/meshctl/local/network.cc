@@ -71,7 +71,7 @@ absl::Status Network::BuildNode(const NodeConfig& node) const {
   lines += fmt::format("addr add {}/24 dev br0\n", PodIp(node.index, 1, 4));
   if (config_.ipv6) lines += fmt::format("addr add {}/64 dev br0 nodad\n", PodIp(node.index, 1, 6));
   lines += "link set br0 up\nroute add unreachable 10.96.0.0/16\n";
-  // There is no cluster DNS behind the mesh's own. On the node its address is a closed port, which
+  // Where the cluster's name server listens (dns/name_server.h). While it does not, a closed port
   // says so to each question; an unreachable route would say it to five and then fall silent.
   lines += fmt::format("addr add {}/32 dev lo\n", kClusterDns);
   if (config_.ipv6) lines += "route add unreachable fd00:10:96::/112\n";

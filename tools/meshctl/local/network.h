@@ -4,8 +4,8 @@
 //   fabric namespace: bridge fabric0 <- one veth per node (10.89.0.N) and the controller
 //   (10.89.0.254) node namespace:   eth0 to the fabric, bridge br0 (10.244.N.1) <- one veth per pod
 //   pod namespace:    eth0 (10.244.N.x), default route to br0
-// Service addresses exist nowhere: what is not captured and goes there is answered "unreachable" by
-// the node at once.
+// Service addresses exist nowhere but in the programs of the mesh: what these leave alone is
+// answered "unreachable" by the node at once. The name server's is an address of each node.
 #pragma once
 
 #include <absl/status/status.h>

@@ -41,6 +41,7 @@ void SetDefault(std::vector<std::string>& env, const std::string& name, const st
 Supervisor::Supervisor(PodHost& host, TokenSigner signer)
     : host_(host), signer_(std::move(signer)) {
   AddController();
+  AddNameServer();
   for (const NodeConfig& node : host_.config.nodes) AddNode(node);
 }
 
@@ -89,6 +90,15 @@ void Supervisor::AddController() {
   daemon.launch.cgroup = host_.cgroup.controller();
 }
 
+// In the machine's own namespace: what is not the cluster's is asked the machine's way.
+void Supervisor::AddNameServer() {
+  Daemon& daemon = daemons_.emplace_back();
+  daemon.name = "kube-dns";
+  daemon.launch.argv = {SelfPath(), "--name", host_.layout.name, "local", "dns"};
+  daemon.launch.env = BaseEnv();
+  daemon.launch.cgroup = host_.cgroup.name_server();
+}
+
 void Supervisor::AddNode(const NodeConfig& node) {
   const Layout& layout = host_.layout;
   const std::string dir = layout.node_dir(node.name),
@@ -120,7 +130,8 @@ void Supervisor::AddNode(const NodeConfig& node) {
                        "--admin-socket",
                        layout.agent_socket(node.name),
                        "--state-dir",
-                       dir + "/state"};
+                       dir + "/state",
+                       "--services"};
   const auto sources = SourceFlags();
   agent.launch.argv.insert(agent.launch.argv.end(), sources.begin(), sources.end());
   agent.launch.env = BaseEnv();
@@ -161,6 +172,7 @@ void Supervisor::AddNode(const NodeConfig& node) {
 absl::Status Supervisor::Prepare() {
   RETURN_IF_ERROR(MakeDirs(host_.layout.pki() + "/ca", 0700));
   RETURN_IF_ERROR(MakeDirs(host_.cgroup.controller()));
+  RETURN_IF_ERROR(MakeDirs(host_.cgroup.name_server()));
   for (const NodeConfig& node : host_.config.nodes) {
     RETURN_IF_ERROR(MakeDirs(host_.layout.node_dir(node.name) + "/state"));
     for (const std::string& group :

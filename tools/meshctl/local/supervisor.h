@@ -1,4 +1,5 @@
-// The daemons of a local mesh: the controller, and on each node an agent and a ztunnel. Started
+// The daemons of a local mesh: the controller, the cluster's name server, and on each node an agent
+// and a ztunnel. Started
 // with what a cluster would give them, started again when they end, with back-off (200 ms doubling
 // to 10 s; a run of 20 s clears it). Process ids are published in ROOT/run/pids/. Thread: the
 // runtime's.
@@ -38,6 +39,7 @@ class Supervisor {
   };
 
   void AddController();
+  void AddNameServer();
   void AddNode(const NodeConfig& node);
   void Start(Daemon& daemon, absl::Time now);
   absl::Status RefreshTokens(absl::Time now);

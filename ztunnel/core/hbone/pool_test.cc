@@ -26,9 +26,10 @@ TEST(Pool, KeepsNothingOfWhatItRefused) {
   net::SharedBuffers buffers;
   identity::LocalAuthority authority;
   identity::CertificateManager manager(authority, {});
+  identity::PeerVerifier verifier;
   Pool::Options options;
   options.max_connections = 0;
-  Pool pool(loop, buffers, manager, nullptr, options);
+  Pool pool(loop, buffers, manager, verifier, nullptr, options);
   const identity::Identity us{"cluster.local", "shop", "us"}, them{"cluster.local", "shop", "them"};
   base::TaskSet tasks;
   for (uint16_t port = 1; port <= 100; ++port) {

@@ -186,7 +186,7 @@ TEST_F(DeltaSessionTest, WorkloadsAndAddressesAreSubscribedSeparately) {
   ASSERT_TRUE(addresses && workloads);
   EXPECT_EQ(addresses->type_url(), kAddressUrl);
   EXPECT_EQ(addresses->resources_size(), 4);
-  EXPECT_EQ(addresses->resources(0).resource().value(), Field(1, "one"));
+  EXPECT_EQ(addresses->resources(1).resource().value(), Field(1, "one"));
   EXPECT_EQ(workloads->type_url(), kWorkloadUrl);
   EXPECT_EQ(NamesOf(*workloads), Names{"w1"});
 }

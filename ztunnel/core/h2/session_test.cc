@@ -248,11 +248,12 @@ TEST(H2Session, AServerThatBreaksTheProtocolIsAFailureThatSaysWhy) {
   };
   const std::string settings(std::string_view("\0\0\0\4\0\0\0\0\0", 9));
   const std::string huge(std::string_view("\x20\0\0\0\0\0\0\0\1", 9));  // DATA of 2 MiB
+  const std::string reset(std::string_view("\0\0\4\3\0\0\0\0\0\0\0\0\0", 13));
   for (const Case& c :
-       {Case{"HTTP/1.1 400 Bad Request\r\n\r\n", "FRAME_SIZE_ERROR"},
-        Case{"SSH-2.0-OpenSSH_9.2\r\n", "FRAME_SIZE_ERROR"}, Case{huge, "FRAME_SIZE_ERROR"},
-        Case{settings + huge, "FRAME_SIZE_ERROR"},
-        Case{std::string(std::string_view("\0\0\4\3\0\0\0\0\0\0\0\0\0", 13)), "PROTOCOL_ERROR"}}) {
+       {Case{"HTTP/1.1 400 Bad Request\r\n\r\n", "SETTINGS expected"},
+        Case{"SSH-2.0-OpenSSH_9.2\r\n", "SETTINGS expected"}, Case{huge, "SETTINGS expected"},
+        Case{reset, "SETTINGS expected"}, Case{settings + huge, "FRAME_SIZE_ERROR"},
+        Case{settings + reset, "PROTOCOL_ERROR"}}) {
     Client visitor;
     Session client(visitor, {});
     Endpoint endpoint;

@@ -30,7 +30,7 @@ struct Outbound {
   PodRef local;  // the destination, when it is this process's and bytes are copied
 };
 
-telemetry::ConnectionInfo InfoOf(const WorkerCore&, const PodRuntime& pod, const Outbound& out) {
+telemetry::ConnectionInfo InfoOf(const PodRuntime& pod, const Outbound& out) {
   const bool tunnel = out.route.kind == Route::Kind::kHbone;
   telemetry::ConnectionInfo info;
   info.reporter = telemetry::Reporter::kSource;
@@ -83,7 +83,7 @@ base::Task<absl::Status> SameNode(WorkerCore& core, PodRuntime& pod, LiveConnect
   live.subject = LiveConnection::Subject{out.route.destination,
                                          {pod.pod->Identity(), source, target.ip, target.port}};
   live.destination_uid = destination->uid;
-  telemetry::ConnectionInfo info = InfoOf(core, pod, out);
+  telemetry::ConnectionInfo info = InfoOf(pod, out);
   info.reporter = telemetry::Reporter::kDestination;
   info.original_dst = target;
   info.destination_service =
@@ -352,7 +352,7 @@ base::Task<void> ServeOutbound(WorkerCore& core, PodRuntime& pod, net::Socket cl
   live.info.actual_dst = out.route.next_hop;
   live.info.hbone = out.route.kind == Route::Kind::kHbone;
   live.info.authority = out.route.authority;
-  telemetry::ConnectionRecord record = core.metrics.Open(InfoOf(core, pod, out));
+  telemetry::ConnectionRecord record = core.metrics.Open(InfoOf(pod, out));
   live.record = &record;
   if (status.ok()) status = co_await Proxy(core, pod, live, client, out);
   live.record = nullptr;

@@ -6,8 +6,11 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <map>
+#include <thread>
+#include <utility>
 
 #include "ztunnel/base/files.h"
 #include "ztunnel/base/status.h"
@@ -24,15 +27,19 @@ struct FrameHeader {
   uint64_t checksum;
 };
 
-absl::StatusOr<std::string> ReadAll(const std::string& path, uint64_t max_bytes) {
+// The file from `from` on.
+absl::StatusOr<std::string> ReadAll(const std::string& path, uint64_t max_bytes,
+                                    uint64_t from = 0) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat info{};
   if (!fd || ::fstat(fd.get(), &info) != 0) return Errno(errno, "read {}", path);
   if (static_cast<uint64_t>(info.st_size) > 2 * max_bytes) return Invalid("{} is too large", path);
-  std::string out(static_cast<size_t>(info.st_size), '\0');
+  const auto size = static_cast<uint64_t>(info.st_size);
+  std::string out(static_cast<size_t>(size - std::min(from, size)), '\0');
   size_t at = 0;
   while (at < out.size()) {
-    const ssize_t n = ::read(fd.get(), out.data() + at, out.size() - at);
+    const ssize_t n =
+        ::pread(fd.get(), out.data() + at, out.size() - at, static_cast<off_t>(from + at));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return Errno(errno, "read {}", path);
     if (n == 0) break;
@@ -88,9 +95,51 @@ std::vector<Response> Merge(std::vector<Response> frames) {
   return out;
 }
 
+std::string FrameOf(const Response& response) {
+  const std::string body = response.SerializeAsString();
+  const FrameHeader header{body.size(), XXH3_64bits(body.data(), body.size())};
+  return std::string(reinterpret_cast<const char*>(&header), sizeof(header)) + body;
+}
+
+Response Mark() {
+  Response mark;
+  mark.set_type_url(std::string(kComplete));
+  return mark;
+}
+
 }  // namespace
 
+// The first `bytes` of the file in `path` are merged into a new one; what is appended meanwhile is
+// carried over when that is done.
+struct Journal::Rewrite {
+  Rewrite(std::string p, std::string to, uint64_t n, uint64_t max)
+      : bytes(n), thread([this, path = std::move(p), new_path = std::move(to), max] {
+          result = Run(path, new_path, max);
+          done.store(true, std::memory_order_release);
+        }) {}
+  ~Rewrite() {
+    if (thread.joinable()) thread.join();
+  }
+  absl::StatusOr<Written> Run(const std::string& path, const std::string& new_path,
+                              uint64_t max) const {
+    ASSIGN_OR_RETURN(const std::string data, ReadAll(path, max));
+    const std::string_view known = std::string_view(data).substr(0, bytes);
+    return WriteContent(new_path, Merge(ReadFrames(known.substr(kMagic.size())).responses));
+  }
+
+  const uint64_t bytes;
+  std::atomic<bool> done{false};
+  absl::StatusOr<Written> result = Unavailable("not yet");
+  std::thread thread;  // last: it uses the above
+};
+
+Journal::Journal(std::string path, uint64_t max_bytes)
+    : path_(std::move(path)), max_bytes_(max_bytes) {}
+
+Journal::~Journal() = default;
+
 absl::Status Journal::Disable(const absl::Status& why) {
+  rewrite_.reset();
   file_.Reset();
   ::unlink(path_.c_str());
   ::unlink(NewPath().c_str());
@@ -107,7 +156,9 @@ absl::StatusOr<std::vector<Response>> Journal::Load() {
   Frames frames = ReadFrames(std::string_view(data).substr(kMagic.size()));
   if (!frames.complete) return Invalid("{} is not a whole copy", path_);
   std::vector<Response> content = Merge(std::move(frames.responses));
-  RETURN_IF_ERROR(Write(content));
+  absl::StatusOr<Written> written = WriteContent(NewPath(), content);
+  if (!written.ok()) return Disable(written.status());
+  RETURN_IF_ERROR(Adopt(*std::move(written)));
   return content;
 }
 
@@ -125,13 +176,18 @@ absl::Status Journal::Begin() {
 absl::Status Journal::Commit() {
   if (!enabled() || !pending_) return absl::OkStatus();
   pending_ = false;
-  Response mark;
-  mark.set_type_url(std::string(kComplete));
-  if (absl::Status s = AppendFrame(mark); !s.ok()) return Disable(s);
+  if (absl::Status s = AppendFrame(Mark()); !s.ok()) return Disable(s);
   if (::fdatasync(file_.get()) != 0) return Disable(Errno(errno, "sync {}", NewPath()));
+  return Adopt({std::move(file_), bytes_});
+}
+
+// The file at NewPath() takes the place of the copy.
+absl::Status Journal::Adopt(Written written) {
   if (::rename(NewPath().c_str(), path_.c_str()) != 0) {
     return Disable(Errno(errno, "rename {} to {}", NewPath(), path_));
   }
+  file_ = std::move(written.file);
+  bytes_ = written.bytes;
   compact_at_ = std::min(2 * bytes_ + kSlack, max_bytes_);
   return absl::OkStatus();
 }
@@ -140,31 +196,51 @@ absl::Status Journal::Append(const Response& accepted) {
   if (!enabled() || !file_) return absl::OkStatus();
   if (accepted.resources().empty() && accepted.removed_resources().empty()) return absl::OkStatus();
   if (absl::Status s = AppendFrame(accepted); !s.ok()) return Disable(s);
-  if (bytes_ <= compact_at_) return absl::OkStatus();
-  if (!pending_) {
-    const auto data = ReadAll(path_, max_bytes_);
-    if (!data.ok()) return Disable(data.status());
-    RETURN_IF_ERROR(
-        Write(Merge(ReadFrames(std::string_view(*data).substr(kMagic.size())).responses)));
+  if (rewrite_ == nullptr) {
+    if (bytes_ > compact_at_ && !pending_) StartRewrite();
+  } else if (rewrite_->done.load(std::memory_order_acquire)) {
+    RETURN_IF_ERROR(FinishRewrite());
   }
-  if (bytes_ <= max_bytes_) return absl::OkStatus();
+  if (bytes_ > max_bytes_) RETURN_IF_ERROR(FinishRewrite());
+  if (!enabled() || bytes_ <= max_bytes_) return absl::OkStatus();
   return Disable(ResourceExhausted("copy of the configuration: {} bytes are over the limit of {}",
                                    bytes_, max_bytes_));
 }
 
-absl::Status Journal::Write(const std::vector<Response>& content) {
-  RETURN_IF_ERROR(Begin());
-  for (const Response& response : content) {
-    if (absl::Status s = AppendFrame(response); !s.ok()) return Disable(s);
-  }
-  return Commit();
+void Journal::StartRewrite() {
+  rewrite_ = std::make_unique<Rewrite>(path_, NewPath(), bytes_, max_bytes_);
+}
+
+absl::Status Journal::FinishRewrite() {
+  if (rewrite_ == nullptr) return absl::OkStatus();
+  rewrite_->thread.join();
+  const std::unique_ptr<Rewrite> rewrite = std::move(rewrite_);
+  if (!rewrite->result.ok()) return Disable(rewrite->result.status());
+  Written written = *std::move(rewrite->result);
+  absl::StatusOr<std::string> tail = ReadAll(path_, max_bytes_, rewrite->bytes);
+  if (!tail.ok()) return Disable(tail.status());
+  if (absl::Status s = WriteAll(written.file.get(), *tail, NewPath()); !s.ok()) return Disable(s);
+  written.bytes += tail->size();
+  return Adopt(std::move(written));
+}
+
+absl::StatusOr<Journal::Written> Journal::WriteContent(const std::string& path,
+                                                       const std::vector<Response>& content) {
+  Written out{UniqueFd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600))};
+  if (!out.file) return Errno(errno, "create {}", path);
+  const auto put = [&](std::string_view bytes) {
+    out.bytes += bytes.size();
+    return WriteAll(out.file.get(), bytes, path);
+  };
+  RETURN_IF_ERROR(put(kMagic));
+  for (const Response& response : content) RETURN_IF_ERROR(put(FrameOf(response)));
+  RETURN_IF_ERROR(put(FrameOf(Mark())));
+  if (::fdatasync(out.file.get()) != 0) return Errno(errno, "sync {}", path);
+  return out;
 }
 
 absl::Status Journal::AppendFrame(const Response& response) {
-  const std::string body = response.SerializeAsString();
-  const FrameHeader header{body.size(), XXH3_64bits(body.data(), body.size())};
-  std::string frame(reinterpret_cast<const char*>(&header), sizeof(header));
-  frame += body;
+  const std::string frame = FrameOf(response);
   bytes_ += frame.size();
   return WriteAll(file_.get(), frame, path_);
 }

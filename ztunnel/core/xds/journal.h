@@ -2,16 +2,17 @@
 // is away still knows its mesh.
 //
 // A journal: each accepted response is appended, so a change costs its own size; when the file has
-// doubled it is written anew and renamed into place. Each frame carries a checksum: a torn tail is
-// cut off, not believed; what is left is what was known a little earlier, policies and workloads
-// alike. A mark, on the disk before the file has its name, says that every type had been answered:
-// a copy without it, or torn before it, is none. Owner: XdsClient. Thread: its loop. Not more than
-// `max_bytes` on disk (twice that while it is rewritten): beyond, the copy is removed and not
-// written again in this run.
+// doubled it is written anew, by a thread of its own, and renamed into place. Each frame carries a
+// checksum: a torn tail is cut off, not believed; what is left is what was known a little earlier,
+// policies and workloads alike. A mark, on the disk before the file has its name, says that every
+// type had been answered: a copy without it, or torn before it, is none. Owner: XdsClient. Thread:
+// its loop. Not more than `max_bytes` on disk (twice that while it is rewritten): beyond, the copy
+// is removed and not written again in this run.
 #pragma once
 
 #include <absl/status/statusor.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -25,8 +26,7 @@ class Journal {
   static constexpr uint64_t kDefaultMaxBytes = uint64_t{512} << 20;
 
   // An empty path: no copy is kept, every call does nothing.
-  explicit Journal(std::string path, uint64_t max_bytes = kDefaultMaxBytes)
-      : path_(std::move(path)), max_bytes_(max_bytes) {}
+  explicit Journal(std::string path, uint64_t max_bytes = kDefaultMaxBytes);
 
   bool enabled() const { return !path_.empty(); }
   // One response a type, each resource in its last version. NotFound when there is no copy, Invalid
@@ -37,9 +37,20 @@ class Journal {
   absl::Status Begin();
   absl::Status Commit();
   absl::Status Append(const Response& accepted);
+  // Waits for a rewrite that goes on and puts it into its place, as a later Append does.
+  absl::Status FinishRewrite();
+  ~Journal();
 
  private:
-  absl::Status Write(const std::vector<Response>& content);
+  struct Written {
+    UniqueFd file;
+    uint64_t bytes = 0;
+  };
+  struct Rewrite;
+  static absl::StatusOr<Written> WriteContent(const std::string& path,
+                                              const std::vector<Response>& content);
+  void StartRewrite();
+  absl::Status Adopt(Written written);
   absl::Status AppendFrame(const Response& response);
   absl::Status Disable(const absl::Status& why);
   std::string NewPath() const { return path_ + ".new"; }
@@ -50,6 +61,7 @@ class Journal {
   bool pending_ = false;  // file_ is at NewPath()
   uint64_t bytes_ = 0;    // of file_
   uint64_t compact_at_ = 0;
+  std::unique_ptr<Rewrite> rewrite_;  // while it goes on, and until it is put into its place
 };
 
 }  // namespace mesh::xds

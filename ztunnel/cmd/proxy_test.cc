@@ -23,6 +23,7 @@ namespace mesh::cmd {
 namespace {
 
 using ::testing::HasSubstr;
+constexpr size_t npos = std::string::npos;
 namespace zds = istio::workload::zds;
 
 void LoopbackUp() {
@@ -66,6 +67,9 @@ std::string Http(const std::string& method, uint16_t port, const std::string& pa
   return out;
 }
 
+constexpr char kLocalState[] =
+    "workloads: [{name: web-0, namespace: shop, serviceAccount: web, workloadIps: [10.0.0.1]}]";
+
 class WholeProxy : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -85,6 +89,8 @@ class WholeProxy : public ::testing::Test {
     ASSERT_EQ(::listen(listener_.get(), 1), 0);
     const Environment environment = {{"XDS_ADDRESS", ""},
                                      {"INPOD_UDS", path},
+                                     {"FAKE_CA", "true"},
+                                     {"LOCAL_XDS", kLocalState},
                                      {"ZTUNNEL_WORKER_THREADS", "2"},
                                      {"CONNECTION_TERMINATION_DEADLINE", "1s"}};
     proxy_ = std::make_unique<Proxy>(*Settings::FromEnvironment(environment, 2), environment,
@@ -167,6 +173,10 @@ TEST_F(WholeProxy, ServesAPodFromEnrolmentToDrain) {
   EXPECT_THAT(Http("GET", 15000, "/config_dump"), HasSubstr("\"uid-1\":{\"state\":\"Up\""));
   EXPECT_THAT(Http("GET", 15000, "/config_dump"),
               HasSubstr("spiffe://cluster.local/ns/shop/sa/web"));
+  EXPECT_THAT(Http("GET", 15000, "/config_dump"), HasSubstr("Kubernetes//Pod/shop/web-0"));
+  for (int i = 0; i < 200 && Http("GET", 15000, "/config_dump").find("Available") == npos; ++i)
+    ::usleep(5000);
+  EXPECT_THAT(Http("GET", 15000, "/config_dump"), HasSubstr("Available"));
   EXPECT_THAT(Http("GET", 15020, "/metrics"), HasSubstr("workload_manager_active_proxy_count 1\n"));
 
   zds::WorkloadRequest del;
@@ -178,6 +188,20 @@ TEST_F(WholeProxy, ServesAPodFromEnrolmentToDrain) {
   EXPECT_THAT(Http("POST", 15000, "/quitquitquit"), HasSubstr("shutdown now"));
   thread_.join();
   EXPECT_TRUE(result_.ok()) << result_;
+}
+
+TEST(ProxyAtStart, EndsOnWhatItCannotHonour) {
+  SetLogLevels("off");
+  const std::pair<Environment, const char*> cases[] = {
+      {{{"CRL_PATH", "/does/not/exist"}}, "CRL_PATH: open /does/not/exist"},
+      {{{"CRL_PATH", "/dev/null"}}, "CRL_PATH: /dev/null: no revocation list"},
+      {{{"LOCAL_XDS", "workloads: [{colour: red}]"}}, "LOCAL_XDS: workloads[0]"},
+      {{{"LOCAL_XDS_PATH", "/does/not/exist"}}, "LOCAL_XDS_PATH: open /does/not/exist"},
+  };
+  for (const auto& [environment, error] : cases) {
+    Proxy proxy(*Settings::FromEnvironment(environment, 1), environment);
+    EXPECT_THAT(proxy.Run().ToString(), HasSubstr(error));
+  }
 }
 
 }  // namespace

@@ -76,8 +76,8 @@ struct Config {
   // Peers' tunnels whose two sides have not proved who they are yet. Above it the oldest gives way:
   // honest peers are done in milliseconds.
   size_t max_handshakes_per_pod = 1'000;
-  // The same for all pods of the worker together: each takes memory (some 50 KiB) before anybody
-  // has proved anything. Above it the oldest of the pod with the most gives way.
+  // The same for all pods of the worker together, since each takes memory before anybody has proved
+  // anything. Above it the oldest of the pod with the most gives way.
   size_t max_handshakes = 2'000;
 };
 

@@ -19,6 +19,7 @@ std::string SerialOf(X509& certificate) {
 }  // namespace
 
 absl::StatusOr<RevocationListsRef> RevocationLists::Parse(std::string_view text) {
+  if (text.empty()) return Invalid("no revocation list: empty");
   if (text.size() > kMaxBytes) return Invalid("{} bytes are too long", text.size());
   std::shared_ptr<RevocationLists> made(new RevocationLists());
   const BioPtr bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));

@@ -264,6 +264,10 @@ TEST_F(TunnelTest, DrainWaitsForWhatRunsAndTakesNothingNew) {
 TEST_F(TunnelTest, WhatWaitsToBeAcceptedWhenThePodDrainsIsServed) {
   Listen(1);
   Run();
+  // So that the drain finds the tunnel in its handshake.
+  while (manager_->TryGet(client_pod_->Identity()) == nullptr) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
   UniqueFd fd;
   OnLoop([&] {
     fd = Connect(kServerIp, server_port_);  // the kernel's part of it: the loop is busy with this

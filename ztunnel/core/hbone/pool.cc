@@ -213,7 +213,10 @@ void Pool::Retire() {
   retiring_ = true;
   for (auto& [key, entry] : entries_) {
     for (auto& pooled : entry->connections) {
-      if (pooled->connection.streams() == 0) pooled->connection.Close(absl::OkStatus());
+      // One that is not open yet was made for somebody who waits; later a tick ends it.
+      if (pooled->opened && pooled->connection.streams() == 0) {
+        pooled->connection.Close(absl::OkStatus());
+      }
     }
   }
 }

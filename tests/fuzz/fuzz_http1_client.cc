@@ -1,10 +1,12 @@
-// Bytes of an upstream. The first says how they are cut, the second what is asked.
+// Bytes of an upstream. The first says how they are cut, the second what is asked. Every answer
+// that is read to its end is written again for a client and read there: it must be the same.
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "ztunnel/waypoint/http/http1_client.h"
+#include "ztunnel/waypoint/http/http1_server.h"
 #include "ztunnel/waypoint/http/test_client.h"
 #include "ztunnel/waypoint/http/test_transport.h"
 
@@ -25,6 +27,35 @@ RequestHead MakeRequest(uint8_t how) {
   return head;
 }
 
+void Forward(TestRequest& request, const TestAnswer& answer) {
+  request.stream->SendHead(answer.head, answer.end_with_head);
+  if (answer.end_with_head) return;
+  request.stream->Write(ToBytes(answer.body));
+  answer.trailers.empty() ? request.stream->End() : request.stream->WriteTrailers(answer.trailers);
+}
+
+void CheckForwarded(mesh::base::EventLoop& loop, const TestAnswer& answer, RequestHead asked) {
+  if (answer.head.status == 101) return;  // its body has no end of its own
+  asked.upgrade.clear();
+  TestPeer client_peer(loop);
+  TestClient visitor;
+  TestAnswer seen;
+  auto client = MakeHttp1Client(loop, client_peer.MakeTransport(), visitor, {});
+  seen.stream = client->Request(asked, true, seen);
+
+  TestPeer server_peer(loop);
+  TestServer server;
+  auto connection = MakeHttp1Server(loop, server_peer.MakeTransport(), server, {});
+  server.on_request = [&answer](TestRequest& request) { Forward(request, answer); };
+  server_peer.Send(client_peer.sent());
+  MESH_CHECK(!server_peer.was_reset(), "what was read can be written");
+
+  client_peer.Send(server_peer.sent());
+  MESH_CHECK(seen.complete() && client->Capacity() == 1, "one answer");
+  MESH_CHECK(seen.head.status == answer.head.status && seen.body == answer.body, "the same answer");
+  MESH_CHECK(ToText(seen.trailers) == ToText(answer.trailers), "the same trailers");
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -33,8 +64,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const uint8_t how = data[1];
   const std::string_view input(reinterpret_cast<const char*>(data + 2), size - 2);
 
-  mesh::base::EventLoop loop;
+  static mesh::base::EventLoop loop;
   TestPeer peer(loop);
+  peer.turns = cut < 16 ? 0 : 1;  // small pieces come in one turn
   TestClient client;
   const Limits limits{.head_bytes = 4096, .head_fields = 20, .line_bytes = 1024};
   auto connection = MakeHttp1Client(loop, peer.MakeTransport(), client, limits);
@@ -66,6 +98,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     MESH_CHECK(answer->closed == 1, "each stream ends once");
     if (answer->complete()) {
       MESH_CHECK(answer->heads == 1 && (answer->ended || answer->end_with_head), "in full");
+      CheckForwarded(loop, *answer, MakeRequest(how));
     }
   }
   return 0;

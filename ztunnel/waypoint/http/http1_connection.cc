@@ -8,9 +8,8 @@
 namespace mesh::http {
 namespace {
 
-// After the last answer the peer's bytes are read for a while: a reset would take the answer from
-// it. As long as it takes in what we sent, it has time.
-constexpr absl::Duration kLinger = absl::Seconds(5);
+// After the last answer the peer's bytes are read for a while (limits_.linger_timeout), up to this
+// many: a reset would take the answer from it.
 constexpr size_t kLingerBytes = 1 << 20;
 
 std::string_view AsText(std::span<const std::byte> bytes) {
@@ -25,7 +24,7 @@ Http1Connection::Http1Connection(base::EventLoop& loop,
     : loop_(loop),
       limits_(limits),
       transport_(std::move(transport)),
-      deadline_(loop, [this] { lingering_ ? LingerMore() : DeadlinePassed(); }) {}
+      deadline_(loop, [this] { lingering_ ? Break() : DeadlinePassed(); }) {}
 
 Http1Connection::~Http1Connection() { loop_.CancelDefer(*this); }
 
@@ -134,15 +133,8 @@ void Http1Connection::Linger() {
   if (closing()) return;
   lingering_ = true;
   EndOutput();
-  linger_room_ = transport_->Room();
-  deadline_.Set(kLinger);
+  deadline_.Set(limits_.linger_timeout);
   Defer();  // what is held is thrown away
-}
-
-void Http1Connection::LingerMore() {
-  const size_t room = transport_->Room();
-  if (closed_ || std::exchange(linger_room_, room) >= room) return Break();
-  deadline_.Set(kLinger);
 }
 
 void Http1Connection::Break() {

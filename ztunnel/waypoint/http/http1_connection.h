@@ -79,14 +79,12 @@ class Http1Connection : public transport::Events, public base::Deferred {
  private:
   void ReadAll(std::string_view& in);
   void ReadHeld();
-  void LingerMore();
 
   net::Buffer held_;       // not read yet; the transport's window bounds it
   net::Buffer late_;       // came while something else was being read
   size_t owed_ = 0;        // delivered, not yet paid
   size_t body_bytes_ = 0;  // delivered in this call of Read
   size_t lingered_ = 0;    // bytes thrown away
-  size_t linger_room_ = 0;
   bool output_ended_ = false;
   bool reading_ = false;
   bool told_ = false;  // the visitor

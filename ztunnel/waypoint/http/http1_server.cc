@@ -62,6 +62,7 @@ class Http1Server final : public Http1Connection, public ServerConnection, publi
     bool close = false;  // the connection ends with this exchange
     bool declined = false;
     bool upgraded = false;
+    bool discarding = false;  // answered; the rest of the body is thrown away
     uint64_t discarded = 0;
     std::string upgrade;
     std::string web_socket_key;
@@ -214,7 +215,8 @@ void Http1Server::Settle() {
   if (closing()) return;
   const bool close = x_.close || draining_;
   if (x_.request_done) return close ? Linger() : NextExchange();
-  if (close || x_.discarded + body_in_.Left() > kDiscardBytes) Linger();
+  if (close || x_.discarded + body_in_.Left() > kDiscardBytes) return Linger();
+  if (!std::exchange(x_.discarding, true)) deadline_.Set(limits_.head_timeout);
 }
 
 void Http1Server::NextExchange() {

@@ -76,6 +76,25 @@ TEST(Http1ServerEnd, ASlowHeadIsAnsweredWith408) {
   EXPECT_EQ(f.server.bad, "408 header fields took too long;");
 }
 
+TEST(Http1ServerEnd, TheRestOfABodyThatNobodyWantsHasATimeLimit) {
+  Fixture f({.head_timeout = absl::Milliseconds(5)});
+  f.AnswerAll();
+  f.peer.Send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345");
+  EXPECT_EQ(f.server[0].closed, 1);
+  while (!f.peer.ended()) f.peer.RunLoop();
+  EXPECT_EQ(f.server.bad, "");
+}
+
+TEST(Http1ServerEnd, APeerThatDoesNotEndIsResetInTheEnd) {
+  Fixture f({.linger_timeout = absl::Milliseconds(5)});
+  f.AnswerAll();
+  f.peer.Send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  EXPECT_TRUE(f.peer.ended());
+  while (f.peer.open()) f.peer.RunLoop();
+  EXPECT_TRUE(f.peer.was_reset());
+  EXPECT_EQ(f.server.closed, 1);
+}
+
 TEST(Http1ServerEnd, ARequestInProgressHasNoTimeLimitHere) {
   Fixture f({.idle_timeout = absl::Milliseconds(5), .head_timeout = absl::Milliseconds(5)});
   f.peer.Send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345");

@@ -134,11 +134,15 @@ struct Limits {
   uint32_t max_concurrent_streams = 100;  // HTTP/2 server
   // Without a stream for that long: the connection closes, silently.
   absl::Duration idle_timeout = absl::Hours(1);
-  // HTTP/1 server: from the first byte of a head to its last: 408.
+  // HTTP/1 server: from the first byte of a head to its last: 408. The rest of a body whose answer
+  // is complete has that long, too.
   absl::Duration head_timeout = absl::Seconds(60);
   // HTTP/1 server: how long a connection that drains waits for one more request, which is told
   // `Connection: close`, before it closes without having said so.
   absl::Duration drain_idle_timeout = absl::Seconds(1);
+  // HTTP/1: how long a peer that was told of the end has time to take in the last answer and end,
+  // too; then it is reset.
+  absl::Duration linger_timeout = absl::Seconds(30);
 };
 
 }  // namespace mesh::http

@@ -41,7 +41,7 @@ class TestPeer {
   void Send(std::string_view text, size_t piece = SIZE_MAX);
   void End();
   void Reset();  // or the network failed
-  void RunLoop() { RunTurns(loop_); }
+  void RunLoop() { RunTurns(loop_, turns); }
   // Gives room back; the codec hears of it when there was none.
   void AddRoom(size_t bytes);
 
@@ -53,6 +53,7 @@ class TestPeer {
   size_t unpaid() const { return unpaid_; }  // bytes that the codec has not said Consumed of
 
   size_t room = SIZE_MAX;  // SIZE_MAX: always that much
+  int turns = 3;           // of the loop after each piece
 
  private:
   class TestTransport;

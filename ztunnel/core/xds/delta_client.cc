@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "ztunnel/base/status.h"
 
 namespace mesh::xds {
@@ -15,6 +17,9 @@ void AddReason(std::string& reasons, std::string_view name, std::string_view rea
   reasons += fmt::format("{}: {}", name, reason);
   if (reasons.size() > kMaxReasonBytes) reasons += "; and more";
 }
+
+// Named namespace/hostname; workloads' uids have more slashes.
+bool IsService(const Resource& resource) { return std::ranges::count(resource.name(), '/') == 1; }
 
 }  // namespace
 
@@ -46,7 +51,7 @@ Request DeltaClient::FirstRequest(Type& type) {
     if (held.current) versions[name] = held.version;
   }
   if (!type.wildcard) {
-    for (auto& [name, answered] : demanded_) versions.insert({name, ""});
+    for (auto& [name, demand] : demanded_) versions.insert({name, ""});
   }
   return out;
 }
@@ -91,6 +96,8 @@ void DeltaClient::Apply(Type& type, Response& response, Outcome& outcome, std::s
     Remove(type, name, outcome.accepted);
     if (!type.wildcard) outcome.arrived.push_back(name);
   }
+  const bool with_services =
+      std::any_of(response.resources().begin(), response.resources().end(), IsService);
   for (Resource& resource : *response.mutable_resources()) {
     const std::string name = resource.name();
     const absl::Status status =
@@ -102,7 +109,11 @@ void DeltaClient::Apply(Type& type, Response& response, Outcome& outcome, std::s
     }
     if (&type == &policies_) ending_.erase(name);
     if (status.ok()) {
-      type.held.insert_or_assign(name, Held{resource.version(), true, false});
+      Held& held = type.held[name];
+      held.version = resource.version();
+      held.current = true;
+      held.unheard = false;
+      if (!type.wildcard) Bind(resource, with_services);
       *outcome.accepted.add_resources() = std::move(resource);
       continue;
     }
@@ -120,7 +131,10 @@ void DeltaClient::Remove(Type& type, const std::string& name, Response& accepted
     return;
   }
   sink_.Remove(type.url, name);
-  type.held.erase(name);
+  if (const auto it = type.held.find(name); it != type.held.end()) {
+    for (const std::string& demand : it->second.demands) demanded_[demand].resource.clear();
+    type.held.erase(it);
+  }
   accepted.add_removed_resources(name);
 }
 
@@ -147,8 +161,51 @@ void DeltaClient::ForgetUnheard(Type& type, Outcome& outcome) {
 void DeltaClient::Answered(const std::vector<std::string>& names) {
   if (demanded_.empty()) return;
   for (const std::string& name : names) {
-    if (const auto it = demanded_.find(name); it != demanded_.end()) it->second = true;
+    if (const auto it = demanded_.find(name); it != demanded_.end()) it->second.answered = true;
   }
+}
+
+// The names that were asked for and stand for `resource`, which is held. A workload that came
+// beside services may be an endpoint of theirs, and is then needed as long as they are.
+void DeltaClient::Bind(const Resource& resource, bool with_services) {
+  Held& held = addresses_.held[resource.name()];
+  bool asked = false;
+  const auto bind = [&](const std::string& name) {
+    const auto it = demanded_.find(name);
+    if (it == demanded_.end()) return;
+    asked = asked || !it->second.answered;
+    if (it->second.resource == resource.name()) return;
+    Unbind(name, it->second);
+    it->second.resource = resource.name();
+    held.demands.push_back(name);
+  };
+  bind(resource.name());
+  for (const std::string& alias : resource.aliases()) bind(alias);
+  if (!asked || (with_services && !IsService(resource))) held.unasked = true;
+}
+
+void DeltaClient::Unbind(const std::string& name, Demanding& demand) {
+  const auto it = addresses_.held.find(std::exchange(demand.resource, ""));
+  if (it != addresses_.held.end()) std::erase(it->second.demands, name);
+}
+
+void DeltaClient::ForgetOldest(std::vector<Request>& requests) {
+  const std::string name = std::move(demand_order_.front());
+  demand_order_.pop_front();
+  Request unsubscribe;
+  unsubscribe.set_type_url(std::string(kAddressType));
+  unsubscribe.add_resource_names_unsubscribe(name);
+  const auto demand = demanded_.find(name);
+  const std::string resource = demand->second.resource;
+  Unbind(name, demand->second);
+  demanded_.erase(demand);
+  const auto held = addresses_.held.find(resource);
+  if (held != addresses_.held.end() && held->second.demands.empty() && !held->second.unasked) {
+    if (resource != name) unsubscribe.add_resource_names_unsubscribe(resource);
+    released_.set_type_url(std::string(kAddressType));
+    Remove(addresses_, resource, released_);
+  }
+  if (asked_) requests.push_back(std::move(unsubscribe));
 }
 
 DeltaClient::Demanded DeltaClient::Demand(const std::string& name, std::vector<Request>& requests) {
@@ -157,21 +214,14 @@ DeltaClient::Demanded DeltaClient::Demand(const std::string& name, std::vector<R
     return Demanded::kAnswered;
   }
   if (const auto it = demanded_.find(name); it != demanded_.end()) {
-    return it->second ? Demanded::kAnswered : Demanded::kPending;
+    return it->second.answered ? Demanded::kAnswered : Demanded::kPending;
   }
-  demanded_[name] = false;
+  demanded_[name] = {};
   demand_order_.push_back(name);
   Request request;
   request.set_type_url(std::string(kAddressType));
   request.add_resource_names_subscribe(name);
-  if (demanded_.size() > kMaxDemanded) {
-    demanded_.erase(demand_order_.front());
-    Request unsubscribe;
-    unsubscribe.set_type_url(std::string(kAddressType));
-    unsubscribe.add_resource_names_unsubscribe(demand_order_.front());
-    demand_order_.pop_front();
-    if (asked_) requests.push_back(std::move(unsubscribe));
-  }
+  if (demanded_.size() > kMaxDemanded) ForgetOldest(requests);
   if (!asked_) return Demanded::kPending;  // the first request of the stream names it
   requests.push_back(std::move(request));
   return Demanded::kAsk;
@@ -182,7 +232,10 @@ void DeltaClient::Restore(std::string_view type_url, const std::string& name,
   Type* type = Find(type_url);
   if (type == nullptr) return;
   // On a stream that is already open the server was not told of it.
-  type->held.insert_or_assign(name, Held{version, true, open_});
+  Held held;
+  held.version = version;
+  held.unheard = open_;
+  type->held.insert_or_assign(name, std::move(held));
 }
 
 bool DeltaClient::Ready() const {

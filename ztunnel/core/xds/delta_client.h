@@ -17,6 +17,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "proto/discovery.pb.h"
@@ -44,7 +45,9 @@ class ResourceSink {
 
 class DeltaClient {
  public:
-  // Names asked for on demand and remembered; beyond it the oldest is unsubscribed.
+  // Names asked for on demand and remembered; beyond it the oldest is unsubscribed, and its
+  // resource let go when it came for such names alone and none is left. What came otherwise (the
+  // node's own workloads, endpoints of a service, changes) stays.
   static constexpr size_t kMaxDemanded = 65'536;
 
   struct Options {
@@ -72,6 +75,8 @@ class DeltaClient {
   enum class Demanded { kAnswered, kPending, kAsk };
   // Wants one address by name (uid, namespace/hostname or network/ip). kAsk: send `requests`.
   Demanded Demand(const std::string& name, std::vector<Request>& requests);
+  // What demands have let go since the last call; the sink knows already.
+  Response TakeReleased() { return std::exchange(released_, {}); }
 
   // A resource of an earlier run, already given to the sink; then, once, that these were all.
   void Restore(std::string_view type_url, const std::string& name, const std::string& version);
@@ -86,6 +91,12 @@ class DeltaClient {
     std::string version;
     bool current = true;   // false: its last version was refused, so it is not told to the server
     bool unheard = false;  // not told on this stream and not yet mentioned by the server
+    bool unasked = false;  // on demand: came with what was asked for, or of the server's accord
+    std::vector<std::string> demands;  // on demand: names that were asked for and stand for it
+  };
+  struct Demanding {
+    bool answered = false;
+    std::string resource;  // that it stands for; empty: none
   };
   struct Type {
     std::string_view url;
@@ -102,6 +113,9 @@ class DeltaClient {
   void ForgetUnheard(Type& type, Outcome& outcome);
   void EndPolicies(Outcome& outcome);
   void Answered(const std::vector<std::string>& names);
+  void Bind(const Resource& resource, bool with_services);
+  void Unbind(const std::string& name, Demanding& demand);
+  void ForgetOldest(std::vector<Request>& requests);
 
   const Options options_;
   ResourceSink& sink_;
@@ -109,8 +123,9 @@ class DeltaClient {
   Type policies_;
   std::set<std::string, std::less<>> ending_;  // policies removed before the stream's addresses
   bool open_ = false;
-  bool asked_ = false;        // for addresses, on this stream
-  StringMap<bool> demanded_;  // name -> answered
+  bool asked_ = false;  // for addresses, on this stream
+  StringMap<Demanding> demanded_;
+  Response released_;
   std::deque<std::string> demand_order_;
 };
 

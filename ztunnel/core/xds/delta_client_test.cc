@@ -274,6 +274,49 @@ TEST(DeltaOnDemand, ForgetsTheOldestDemandBeyondTheLimit) {
   EXPECT_THAT(requests[DeltaClient::kMaxDemanded].resource_names_unsubscribe(), ElementsAre("/0"));
 }
 
+TEST(DeltaOnDemand, WhatTheOldestDemandsBroughtGoesWithTheLastOfThem) {
+  FakeSink sink;
+  DeltaClient client({.node = {}, .addresses_on_demand = true}, sink);
+  client.Open();
+  FirstForAddresses(client);
+  Response own = Answer(kAddressType, "n0", {{"own", "1"}});  // comes unasked
+  own.mutable_resources(0)->add_aliases("/own");
+  client.OnResponse(own);
+  std::vector<Request> requests;
+  client.Demand("/a", requests);
+  client.Demand("/b", requests);
+  client.Demand("/own", requests);
+  client.Demand("/vip", requests);
+  client.Demand("/endpoint", requests);
+  Response both = Answer(kAddressType, "n1", {{"shop/service", "1"}, {"endpoint", "1"}});
+  both.mutable_resources(0)->add_aliases("/endpoint");
+  both.mutable_resources(1)->add_aliases("/vip");
+  client.OnResponse(both);
+  Response answer = Answer(kAddressType, "n1", {{"one", "1"}, {"own", "1"}});
+  answer.mutable_resources(0)->add_aliases("/a");
+  answer.mutable_resources(0)->add_aliases("/b");
+  answer.mutable_resources(1)->add_aliases("/own");
+  client.OnResponse(answer);
+  for (size_t i = 5; i < DeltaClient::kMaxDemanded; ++i) {
+    client.Demand("/" + std::to_string(i), requests);
+  }
+  requests.clear();
+  client.Demand("/more", requests);  // "/a" goes, and "/b" stands for the same
+  EXPECT_TRUE(sink.held.contains("one"));
+  EXPECT_EQ(client.TakeReleased().removed_resources_size(), 0);
+  requests.clear();
+  client.Demand("/and more", requests);
+  EXPECT_FALSE(sink.held.contains("one"));
+  EXPECT_THAT(client.TakeReleased().removed_resources(), ElementsAre("one"));
+  ASSERT_EQ(requests.size(), 2u);
+  EXPECT_THAT(requests[0].resource_names_unsubscribe(), ElementsAre("/b", "one"));
+  // "/own", "/vip" and "/endpoint"
+  for (const char* name : {"/x", "/y", "/z"}) client.Demand(name, requests);
+  EXPECT_THAT(client.TakeReleased().removed_resources(), ElementsAre("shop/service"));
+  EXPECT_THAT(sink.held, UnorderedElementsAre(Pair("own", "1"), Pair("endpoint", "1")));
+  EXPECT_EQ(client.Demand("/b", requests), DeltaClient::Demanded::kAsk);
+}
+
 TEST(Backoff, DoublesAndStartsAgainAfterAPoliteEnd) {
   Backoff backoff;
   const absl::Status refused = Unavailable("connection refused");

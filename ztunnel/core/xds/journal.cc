@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "ztunnel/base/files.h"
+#include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
 
 namespace mesh::xds {
@@ -95,6 +96,23 @@ std::vector<Response> Merge(std::vector<Response> frames) {
   return out;
 }
 
+// The types of `newer` in the place of those of `content`.
+void Replace(std::vector<Response>& content, std::vector<Response> newer) {
+  for (Response& response : newer) {
+    std::erase_if(content,
+                  [&](const Response& old) { return old.type_url() == response.type_url(); });
+    content.push_back(std::move(response));
+  }
+}
+
+// A rename is on disk when its directory is.
+void SyncDirectoryOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  const UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd) ::fsync(fd.get());
+}
+
 std::string FrameOf(const Response& response) {
   const std::string body = response.SerializeAsString();
   const FrameHeader header{body.size(), XXH3_64bits(body.data(), body.size())};
@@ -138,10 +156,9 @@ Journal::Journal(std::string path, uint64_t max_bytes)
 
 Journal::~Journal() = default;
 
-absl::Status Journal::Disable(const absl::Status& why) {
+absl::Status Journal::Stop(const absl::Status& why) {
   rewrite_.reset();
   file_.Reset();
-  ::unlink(path_.c_str());
   ::unlink(NewPath().c_str());
   path_.clear();
   return why;
@@ -156,36 +173,45 @@ absl::StatusOr<std::vector<Response>> Journal::Load() {
   Frames frames = ReadFrames(std::string_view(data).substr(kMagic.size()));
   if (!frames.complete) return Invalid("{} is not a whole copy", path_);
   std::vector<Response> content = Merge(std::move(frames.responses));
+  if (pending_) {
+    ASSIGN_OR_RETURN(const std::string begun, ReadAll(NewPath(), max_bytes_));
+    Replace(content, Merge(ReadFrames(std::string_view(begun).substr(kMagic.size())).responses));
+  }
   absl::StatusOr<Written> written = WriteContent(NewPath(), content);
-  if (!written.ok()) return Disable(written.status());
-  RETURN_IF_ERROR(Adopt(*std::move(written)));
+  const absl::Status status = written.ok() ? Adopt(*std::move(written)) : Stop(written.status());
+  if (!status.ok()) {
+    Logger("xds")->warn("no further copy of the configuration is kept err={}",
+                        Quoted(Describe(status)));
+  }
   return content;
 }
 
 absl::Status Journal::Begin() {
   if (!enabled()) return absl::OkStatus();
   file_.Reset(::open(NewPath().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!file_) return Disable(Errno(errno, "create {}", NewPath()));
+  if (!file_) return Stop(Errno(errno, "create {}", NewPath()));
   pending_ = true;
   bytes_ = kMagic.size();
   compact_at_ = max_bytes_;
-  if (absl::Status s = WriteAll(file_.get(), kMagic, NewPath()); !s.ok()) return Disable(s);
+  if (absl::Status s = WriteAll(file_.get(), kMagic, NewPath()); !s.ok()) return Stop(s);
   return absl::OkStatus();
 }
 
 absl::Status Journal::Commit() {
   if (!enabled() || !pending_) return absl::OkStatus();
   pending_ = false;
-  if (absl::Status s = AppendFrame(Mark()); !s.ok()) return Disable(s);
-  if (::fdatasync(file_.get()) != 0) return Disable(Errno(errno, "sync {}", NewPath()));
+  if (absl::Status s = AppendFrame(Mark()); !s.ok()) return Stop(s);
+  if (::fdatasync(file_.get()) != 0) return Stop(Errno(errno, "sync {}", NewPath()));
   return Adopt({std::move(file_), bytes_});
 }
 
 // The file at NewPath() takes the place of the copy.
 absl::Status Journal::Adopt(Written written) {
   if (::rename(NewPath().c_str(), path_.c_str()) != 0) {
-    return Disable(Errno(errno, "rename {} to {}", NewPath(), path_));
+    return Stop(Errno(errno, "rename {} to {}", NewPath(), path_));
   }
+  SyncDirectoryOf(path_);
+  pending_ = false;
   file_ = std::move(written.file);
   bytes_ = written.bytes;
   compact_at_ = std::min(2 * bytes_ + kSlack, max_bytes_);
@@ -195,7 +221,7 @@ absl::Status Journal::Adopt(Written written) {
 absl::Status Journal::Append(const Response& accepted) {
   if (!enabled() || !file_) return absl::OkStatus();
   if (accepted.resources().empty() && accepted.removed_resources().empty()) return absl::OkStatus();
-  if (absl::Status s = AppendFrame(accepted); !s.ok()) return Disable(s);
+  if (absl::Status s = AppendFrame(accepted); !s.ok()) return Stop(s);
   if (rewrite_ == nullptr) {
     if (bytes_ > compact_at_ && !pending_) StartRewrite();
   } else if (rewrite_->done.load(std::memory_order_acquire)) {
@@ -203,8 +229,8 @@ absl::Status Journal::Append(const Response& accepted) {
   }
   if (bytes_ > max_bytes_) RETURN_IF_ERROR(FinishRewrite());
   if (!enabled() || bytes_ <= max_bytes_) return absl::OkStatus();
-  return Disable(ResourceExhausted("copy of the configuration: {} bytes are over the limit of {}",
-                                   bytes_, max_bytes_));
+  return Stop(ResourceExhausted("copy of the configuration: {} bytes are over the limit of {}",
+                                bytes_, max_bytes_));
 }
 
 void Journal::StartRewrite() {
@@ -215,11 +241,11 @@ absl::Status Journal::FinishRewrite() {
   if (rewrite_ == nullptr) return absl::OkStatus();
   rewrite_->thread.join();
   const std::unique_ptr<Rewrite> rewrite = std::move(rewrite_);
-  if (!rewrite->result.ok()) return Disable(rewrite->result.status());
+  if (!rewrite->result.ok()) return Stop(rewrite->result.status());
   Written written = *std::move(rewrite->result);
   absl::StatusOr<std::string> tail = ReadAll(path_, max_bytes_, rewrite->bytes);
-  if (!tail.ok()) return Disable(tail.status());
-  if (absl::Status s = WriteAll(written.file.get(), *tail, NewPath()); !s.ok()) return Disable(s);
+  if (!tail.ok()) return Stop(tail.status());
+  if (absl::Status s = WriteAll(written.file.get(), *tail, NewPath()); !s.ok()) return Stop(s);
   written.bytes += tail->size();
   return Adopt(std::move(written));
 }

@@ -6,8 +6,8 @@
 // checksum: a torn tail is cut off, not believed; what is left is what was known a little earlier,
 // policies and workloads alike. A mark, on the disk before the file has its name, says that every
 // type had been answered: a copy without it, or torn before it, is none. Owner: XdsClient. Thread:
-// its loop. Not more than `max_bytes` on disk (twice that while it is rewritten): beyond, the copy
-// is removed and not written again in this run.
+// its loop. `max_bytes` on disk (twice that while it is rewritten). What cannot be written, or
+// would be larger, ends the writing for this run with an error; the copy that is there stays.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -29,8 +29,9 @@ class Journal {
   explicit Journal(std::string path, uint64_t max_bytes = kDefaultMaxBytes);
 
   bool enabled() const { return !path_.empty(); }
-  // One response a type, each resource in its last version. NotFound when there is no copy, Invalid
-  // when it is not whole. Appends go on in this file then.
+  // One response a type, each resource in its last version; types that a copy begun in this run has
+  // are taken from there. NotFound when there is no copy, Invalid when it is not whole. Appends go
+  // on in this file then.
   absl::StatusOr<std::vector<Response>> Load();
   // Before the first Load or Begin, Append does nothing. Begin starts a copy from nothing beside
   // the old one; Commit, when every type was answered, puts it into its place.
@@ -52,7 +53,7 @@ class Journal {
   void StartRewrite();
   absl::Status Adopt(Written written);
   absl::Status AppendFrame(const Response& response);
-  absl::Status Disable(const absl::Status& why);
+  absl::Status Stop(const absl::Status& why);
   std::string NewPath() const { return path_ + ".new"; }
 
   std::string path_;

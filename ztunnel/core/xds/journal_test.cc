@@ -1,6 +1,8 @@
 #include "ztunnel/core/xds/journal.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -112,7 +114,38 @@ TEST_F(JournalTest, IsWrittenAnewWhenItHasGrown) {
   EXPECT_EQ(Stored(), (Content{{"a", "99"}}));
 }
 
-TEST_F(JournalTest, StopsAtItsLimitAndLeavesNothing) {
+TEST_F(JournalTest, WhatTheDiskDoesNotTakeLeavesTheCopyThatIsThere) {
+  Journal journal(path_);
+  ASSERT_TRUE(journal.Begin().ok() && journal.Append(Put("a", "1")).ok() && journal.Commit().ok());
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  ::signal(SIGXFSZ, SIG_IGN);
+  const rlimit full{std::filesystem::file_size(path_) + 100, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &full), 0);
+  const absl::Status status = journal.Append(Put("b", "1", 1000));
+  Journal next(path_);
+  const auto loaded = next.Load();
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_FALSE(status.ok());
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(Stored(), (Content{{"a", "1"}}));
+}
+
+TEST_F(JournalTest, ACopyThatIsNotWholeCountsForTheTypesThatItHas) {
+  Journal first(path_);
+  Response policy = Put("p", "1");
+  policy.set_type_url(std::string(kAuthorizationType));
+  ASSERT_TRUE(first.Begin().ok() && first.Append(Put("a", "1")).ok() && first.Append(policy).ok() &&
+              first.Commit().ok());
+  Journal second(path_);
+  policy.mutable_resources(0)->set_name("q");
+  ASSERT_TRUE(second.Begin().ok() && second.Append(policy).ok());
+  ASSERT_TRUE(second.Load().ok());
+  ASSERT_TRUE(second.Append(Put("b", "1")).ok());  // goes on in the copy that is whole now
+  EXPECT_EQ(Stored(), (Content{{"a", "1"}, {"b", "1"}, {"q", "1"}}));
+}
+
+TEST_F(JournalTest, StopsAtItsLimitAndKeepsWhatItHas) {
   Journal journal(path_, 1'000'000);
   ASSERT_TRUE(journal.Begin().ok() && journal.Commit().ok());
   absl::Status status;
@@ -120,8 +153,11 @@ TEST_F(JournalTest, StopsAtItsLimitAndLeavesNothing) {
     status = journal.Append(Put(std::to_string(i), "1", 100'000));
   }
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_FALSE(std::filesystem::exists(path_));
-  EXPECT_TRUE(journal.Append(Put("a", "1")).ok());  // silently nothing
+  EXPECT_FALSE(std::filesystem::exists(path_ + ".new"));
+  const size_t kept = Stored().size();
+  EXPECT_GE(kept, 9u);
+  EXPECT_TRUE(journal.Append(Put("z", "1")).ok());  // silently nothing
+  EXPECT_EQ(Stored().size(), kept);
 }
 
 }  // namespace

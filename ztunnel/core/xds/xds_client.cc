@@ -123,7 +123,11 @@ void XdsClient::CheckReady() {
 // While the control plane does not answer, what it said in an earlier run is better than nothing.
 void XdsClient::TakeCopy() {
   copy_timer_ = 0;
-  if (ready_ || journal_open_) return;  // it does answer, if not all yet
+  if (ready_) return;
+  if (counters_.connected) {  // it does answer, if not all yet
+    copy_timer_ = loop_.After(options_.copy_after, [this] { TakeCopy(); });
+    return;
+  }
   auto copy = journal_.Load();
   if (!copy.ok()) {
     Logger("xds")->info("no copy of the configuration to start from err={}",
@@ -155,8 +159,8 @@ void XdsClient::Save(const Response& accepted) {
     status = journal_.Commit();
   }
   if (!status.ok()) {
-    Logger("xds")->warn("no copy of the configuration is kept any more err={}",
-                        Quoted(Describe(status)));
+    Logger("xds")->error("the copy of the configuration is not kept up to date any more err={}",
+                         Quoted(Describe(status)));
   }
 }
 
@@ -180,6 +184,8 @@ void XdsClient::Demand(const std::string& name, Waiter waiter) {
   }
   std::vector<Request> requests;
   const DeltaClient::Demanded result = delta_.Demand(name, requests);
+  // Published with the next answer.
+  if (const Response released = delta_.TakeReleased(); Changes(released)) Save(released);
   for (Request& request : requests) {
     if (stream_) stream_->Send(std::move(request));
   }

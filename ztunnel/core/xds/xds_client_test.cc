@@ -54,6 +54,9 @@ class FakeServer : public Service::Service {
         if (end_after_ack && request.type_url() == kAddressType) return grpc::Status::OK;
         continue;
       }
+      if (policies_alone && request.type_url() == kAddressType) {
+        return {grpc::StatusCode::UNAVAILABLE, "going away"};
+      }
       Response response;
       response.set_type_url(request.type_url());
       response.set_nonce("nonce");
@@ -81,6 +84,7 @@ class FakeServer : public Service::Service {
   std::vector<Request> requests;
   std::string cluster;
   bool end_after_ack = false;
+  std::atomic<bool> policies_alone = false;  // the stream ends when more is asked for
   std::atomic<bool> answer_demands = true;
 };
 
@@ -211,6 +215,23 @@ TEST_F(XdsClientTest, StartsFromTheCopyOnlyWhenNobodyAnswers) {
   Start(options);
   ASSERT_TRUE(Soon([&] { return client_->ready(); }));
   EXPECT_FALSE(client_->counters().connected);
+  EXPECT_NE(State()->FindWorkloadByUid("Kubernetes//Pod/shop/a"), nullptr);
+}
+
+TEST_F(XdsClientTest, StartsFromTheCopyWhenTheAnswerEndsHalfWay) {
+  service_.pods = {Pod("a", "1")};
+  XdsClient::Options options;
+  options.copy_path = copy_;
+  options.copy_after = absl::Milliseconds(50);
+  Start(options);
+  ASSERT_TRUE(Soon([&] { return std::filesystem::exists(copy_); }));
+  Stop();
+  service_.policies_alone = true;
+  state_ = nullptr;
+  options.copy_after = absl::Milliseconds(300);
+  Start(options);
+  ASSERT_TRUE(Soon([&] { return client_->ready(); }));
+  EXPECT_TRUE(Soon([&] { return client_->counters().types[1].messages > 0; }));
   EXPECT_NE(State()->FindWorkloadByUid("Kubernetes//Pod/shop/a"), nullptr);
 }
 

@@ -42,33 +42,41 @@ class Failure : public MeshTest {
                {"curl", "-sS", "-m", "5", "http://" + mesh_->PodIp("shop/server") + ":8080/"})
         .code;
   }
-  // Kills with -9 and waits for the supervisor to have started another.
-  static void KillAndAwaitAnother(const char* process) {
-    const int old = mesh_->PidOf(process);
-    ASSERT_GT(old, 0) << process;
-    ASSERT_EQ(::kill(old, SIGKILL), 0);
-    ASSERT_TRUE(Eventually([&] {
-      const int pid = mesh_->PidOf(process);
-      return pid > 0 && pid != old && ::kill(pid, 0) == 0;
-    })) << process
-        << " did not come back";
+  // Kills with -9, and looks while there is no other: the supervisor is held back meanwhile.
+  template <typename Look>
+  static void WhileDead(const char* process, Look look) {
+    const int pid = mesh_->PidOf(process);
+    ASSERT_GT(pid, 0) << process;
+    const Paused supervisor(ParentOf(pid));
+    ASSERT_EQ(::kill(pid, SIGKILL), 0);
+    ASSERT_TRUE(Eventually([pid] { return StateOf(pid) == 'Z'; })) << process;
+    look();
+    EXPECT_EQ(StateOf(pid), 'Z') << process << " was replaced while we looked";
   }
 };
 
 TEST_F(Failure, ZtunnelAwayMeansRefusedNeverPlainText) {
-  // Stopped, not killed: the supervisor would have another one up before we looked.
-  const int pid = mesh_->PidOf("ztunnel-node-2");
-  ASSERT_GT(pid, 0);
-  ASSERT_EQ(::kill(pid, SIGKILL), 0);
-  // In this window the kernel answers. Whatever the moment, a stranger is never let into a STRICT
-  // pod.
+  // The kernel answers, at once: a stranger to a STRICT pod, and a peer.
+  WhileDead("ztunnel-node-2", [] {
+    for (int i = 0; i < 3; ++i) {
+      const int stranger = StrangerCode(), peer = Get().code;
+      EXPECT_TRUE(Refused(stranger)) << stranger;
+      EXPECT_TRUE(Refused(peer)) << peer;
+    }
+  });
+  // And while it comes back.
   for (int i = 0; i < 20; ++i) EXPECT_NE(StrangerCode(), 0);
   EXPECT_TRUE(Eventually([] { return Get().code == 0; })) << "no traffic after the restart";
   EXPECT_NE(StrangerCode(), 0);
 }
 
-TEST_F(Failure, ZtunnelKilledOnTheClientsNodeComesBack) {
-  KillAndAwaitAnother("ztunnel-node-1");
+TEST_F(Failure, ZtunnelAwayOnTheClientsNodeMeansRefusedAndItComesBack) {
+  // By address: there is no name service either.
+  const std::string url = "http://" + mesh_->PodIp("shop/server") + ":8080/";
+  WhileDead("ztunnel-node-1", [&url] {
+    const int code = mesh_->Exec("shop/client", {"curl", "-sS", "-m", "5", url}).code;
+    EXPECT_TRUE(Refused(code)) << code;
+  });
   EXPECT_TRUE(Eventually([] { return Get().code == 0; }));
 }
 
@@ -79,7 +87,9 @@ TEST_F(Failure, AgentKilledDisturbsNothing) {
       mesh_->ExecWords("shop/client", {"bash", "-c",
                                        "for i in $(seq 60); do curl -sS -m 5 -o /dev/null "
                                        "http://server/ && echo GOOD || echo BAD; done"}));
-  ASSERT_EQ(::kill(old, SIGKILL), 0);
+  WhileDead("agent-node-1", [] {
+    for (int i = 0; i < 5; ++i) EXPECT_EQ(Get().code, 0);
+  });
   ASSERT_TRUE(Eventually([&] {
     const int pid = mesh_->PidOf("agent-node-1");
     return pid > 0 && pid != old && ::kill(pid, 0) == 0;
@@ -109,8 +119,9 @@ spec:
 TEST_F(Failure, ControllerAwayChangesNothingAndItsStateSurvives) {
   const int old = mesh_->PidOf("controller");
   ASSERT_GT(old, 0);
-  ASSERT_EQ(::kill(old, SIGKILL), 0);
-  for (int i = 0; i < 10; ++i) EXPECT_EQ(Get().code, 0);
+  WhileDead("controller", [] {
+    for (int i = 0; i < 10; ++i) EXPECT_EQ(Get().code, 0);
+  });
   ASSERT_TRUE(Eventually([&] {
     const int pid = mesh_->PidOf("controller");
     return pid > 0 && pid != old && ::kill(pid, 0) == 0;

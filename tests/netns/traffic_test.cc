@@ -254,19 +254,48 @@ TEST_F(Traffic, PolicyAllowsByPrincipalOnly) {
   }
 }
 
+// Says when something has come back, then when that is over: by an end, a reset, or nothing in 20
+// s.
+constexpr char kHold[] = R"(
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=20)
+s.sendall(b'ping')
+s.recv(65536)
+print('OPEN', flush=True)
+try:
+    while s.recv(65536): pass
+    print('ENDED', flush=True)
+except ConnectionResetError:
+    print('ENDED', flush=True)
+except TimeoutError:
+    print('SILENCE', flush=True)
+)";
+
 TEST_F(Traffic, PolicyChangeEndsWhatItForbids) {
   for (const char* host : {"far", "near"}) {
-    Background held(mesh_->ExecWords(
-        "shop/client",
-        {"meshapp", "load", "rr", "--connect", std::string(host) + ":9000", "--seconds", "25"}));
-    ::usleep(700'000);
+    // One connection each to a port that is about to be forbidden and to one that is not.
+    const auto hold = [host](const char* port) {
+      return mesh_->ExecWords("shop/client", {"python3", "-c", kHold, host, port});
+    };
+    Background forbidden(hold("9000")), allowed(hold("9001"));
+    for (const Background* held : {&forbidden, &allowed}) {
+      ASSERT_TRUE(Eventually([held] { return held->Printed().starts_with("OPEN"); }))
+          << host << held->Printed();
+    }
     Policy(
         Authorization("  action: DENY\n  rules:\n  - to:\n    - operation: {ports: [\"9000\"]}\n"));
+    EXPECT_TRUE(Eventually([&] { return forbidden.Printed() == "OPEN\nENDED\n"; }))
+        << host << forbidden.Printed();
+    // It is the open one that ended for this: bytes had gone both ways.
     EXPECT_TRUE(Eventually([&] {
-      return !Lines(mesh_->ZtunnelLog(std::string(host) == "far" ? "node-2" : "node-1"),
-                    {"direction=\"inbound\"", ":9000", "policy_deny"})
-                  .empty();
+      for (const std::string& line :
+           Lines(mesh_->ZtunnelLog(std::string(host) == "far" ? "node-2" : "node-1"),
+                 {"direction=\"inbound\"", ":9000", "policy_deny"})) {
+        if (line.find("bytes_sent=0") == std::string::npos) return true;
+      }
+      return false;
     })) << host;
+    EXPECT_EQ(allowed.Printed(), "OPEN\n") << host;
     EXPECT_EQ(mesh_->Delete(applied_).code, 0);
     applied_.clear();
   }

@@ -7,8 +7,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <sstream>
+#include <utility>
 
 extern char** environ;
 
@@ -94,6 +97,33 @@ Outcome RunCommand(const std::vector<std::string>& argv, std::chrono::seconds li
   return outcome;
 }
 
+namespace {
+
+// What follows the name in /proc/PID/stat, which is in parentheses and may hold any character.
+std::pair<char, int> StatOf(int pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  std::istringstream rest(text.substr(std::min(text.size(), text.rfind(')') + 1)));
+  char state = 0;
+  int parent = 0;
+  rest >> state >> parent;
+  return {state, parent};
+}
+
+}  // namespace
+
+char StateOf(int pid) { return StatOf(pid).first; }
+
+int ParentOf(int pid) { return StatOf(pid).second; }
+
+Paused::Paused(int pid) : pid_(pid) {
+  if (pid_ > 1) ::kill(pid_, SIGSTOP);
+}
+
+Paused::~Paused() {
+  if (pid_ > 1) ::kill(pid_, SIGCONT);
+}
+
 Background::Background(const std::vector<std::string>& argv) {
   char path[] = "/tmp/mesh-test-XXXXXX";
   const int fd = ::mkostemp(path, O_CLOEXEC);
@@ -108,6 +138,11 @@ Background::Background(const std::vector<std::string>& argv) {
   }
   posix_spawn_file_actions_destroy(&actions);
   ::close(fd);
+}
+
+std::string Background::Printed() const {
+  std::ifstream file(path_);
+  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 Background::~Background() {
@@ -127,8 +162,7 @@ Outcome Background::Stop() {
     outcome.code = CodeOf(status);
     pid_ = -1;
   }
-  std::ifstream file(path_);
-  outcome.out.assign(std::istreambuf_iterator<char>(file), {});
+  outcome.out = Printed();
   ::unlink(path_.c_str());
   return outcome;
 }

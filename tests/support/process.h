@@ -18,6 +18,23 @@ Outcome RunCommand(const std::vector<std::string>& argv,
                    std::chrono::seconds limit = std::chrono::seconds(30),
                    const std::string& input = "");
 
+// The process state as the kernel names it: 'R' running, 'T' stopped, 'Z' dead and not yet reaped;
+// 0 when there is none.
+char StateOf(int pid);
+int ParentOf(int pid);  // 0 when there is none
+
+// Stops a process for as long as this lives: what it would do meanwhile waits.
+class Paused {
+ public:
+  explicit Paused(int pid);
+  ~Paused();
+  Paused(const Paused&) = delete;
+  Paused& operator=(const Paused&) = delete;
+
+ private:
+  const int pid_;
+};
+
 // A command in the background; killed and reaped by the destructor.
 class Background {
  public:
@@ -27,6 +44,7 @@ class Background {
   Background& operator=(const Background&) = delete;
   // Ends it with SIGTERM (SIGKILL after 5 s) and returns what it printed on stdout and stderr.
   Outcome Stop();
+  std::string Printed() const;  // so far
   int pid() const { return pid_; }
 
  private:

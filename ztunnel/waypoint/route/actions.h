@@ -34,9 +34,9 @@ std::string ShadowAuthority(std::string_view authority);
 
 // ---- Redirect
 
-// Status and Location. `request_port` is that of `authority`, else of the service.
+// Status and Location. The port of FROM_REQUEST_PORT is the authority's, else `service_port`.
 http::ResponseHead RedirectResponse(const Route& route, const Redirect& redirect,
-                                    const RequestView& request);
+                                    const RequestView& request, uint16_t service_port);
 
 // ---- Fault
 
@@ -47,10 +47,7 @@ struct FaultDecision {
   bool aborts() const { return abort_status || abort_grpc_status; }
 };
 // The two decisions are independent: two random numbers.
-FaultDecision DecideFault(const Fault& fault, bool grpc, uint64_t random_delay,
-                          uint64_t random_abort);
-uint16_t HttpStatusOfGrpc(uint32_t grpc_status);
-uint32_t GrpcStatusOfHttp(uint16_t http_status);
+FaultDecision DecideFault(const Fault& fault, uint64_t random_delay, uint64_t random_abort);
 
 // ---- CORS
 

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "ztunnel/base/ip.h"
@@ -53,8 +54,7 @@ struct Facts {
   std::optional<SocketAddress> upstream_host;
   std::optional<SocketAddress> upstream_local;
 
-  std::string_view downstream_peer;     // spiffe://..., of the client
-  std::string_view downstream_peer_id;  // name/namespace of its workload, when known
+  std::string_view downstream_peer;  // spiffe://..., of the client
   std::string_view requested_server_name;
   std::string_view route_name;
   std::string_view upstream_cluster;

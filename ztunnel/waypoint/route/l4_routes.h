@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "ztunnel/base/ip.h"
@@ -23,6 +24,10 @@ struct ConnectionView {
   std::string_view source_namespace;  // empty: not known
   const Labels* source_labels = nullptr;
 };
+
+// Whether all that is wanted is there.
+bool MatchesLabels(const std::vector<std::pair<std::string, std::string>>& wanted,
+                   const Labels* labels);
 
 struct L4Match {
   std::vector<std::string> sni_hosts;  // none: whatever; lower case, exact or "*.suffix"
@@ -54,7 +59,7 @@ struct L4Routes {
 
   static absl::StatusOr<L4Routes> Compile(const l7::v1::Frontend& frontend);
   bool empty() const { return tls.empty() && tcp.empty(); }
-  // TLS routes first when there is an SNI, then TCP routes; null when none takes it.
+  // TLS routes first (they want an SNI), then TCP routes; null when none takes it.
   const L4Route* Find(const ConnectionView& connection) const;
 };
 

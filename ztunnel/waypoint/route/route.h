@@ -78,7 +78,7 @@ struct Fault {
   absl::Duration delay;
   Share delay_share;
   std::optional<uint16_t> abort_status;
-  std::optional<uint32_t> abort_grpc_status;
+  std::optional<int> abort_grpc_status;
   Share abort_share;
 };
 

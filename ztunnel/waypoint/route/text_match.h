@@ -30,11 +30,6 @@ using Regex = std::shared_ptr<const re2::RE2>;
 absl::StatusOr<Regex> CompileRegex(std::string_view pattern);
 bool FullMatch(const Regex& regex, std::string_view text);
 
-// ASCII letters only, as HTTP compares.
-bool EqualsIgnoreCase(std::string_view a, std::string_view b);
-bool StartsWithIgnoreCase(std::string_view text, std::string_view prefix);
-bool EndsWithIgnoreCase(std::string_view text, std::string_view suffix);
-
 class TextMatch {
  public:
   enum class Kind : uint8_t { kExact, kPrefix, kSuffix, kRegex, kPresent, kAbsent };

@@ -1,16 +1,43 @@
-// One line of the access log: Envoy's default text format or its JSON form. Both end in '\n'.
+// One line of the access log, as Envoy's default formats write it: text or JSON, each with '\n' at
+// its end.
+//
+// Immutable, thread-safe; one for each format serves all. Appending allocates only what `out`
+// grows.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "ztunnel/waypoint/route/facts.h"
+#include "ztunnel/waypoint/route/substitution.h"
 
 namespace mesh::filter {
 
-void AppendAccessLogText(const route::Facts& facts, std::string& out);
-void AppendAccessLogJson(const route::Facts& facts, std::string& out);
+class AccessLogFormat {
+ public:
+  static AccessLogFormat Text();
+  static AccessLogFormat Json();
 
-// `text` in quotes, with JSON's escapes; bytes that are no UTF-8 become U+FFFD.
-void AppendJsonString(std::string_view text, std::string& out);
+  void Append(const route::Facts& facts, std::string& out) const;
+
+ private:
+  // How a value is written.
+  enum class Form : uint8_t {
+    kText,    // "-" when missing; what would end a quoted text is escaped
+    kNumber,  // of JSON; null when missing
+    kString,  // of JSON; null when missing
+  };
+  struct Field {
+    std::string before;  // what stands before the value
+    route::Template value;
+    Form form;
+  };
+  void AppendField(const Field& field, const route::Facts& facts, std::string& out) const;
+
+  std::vector<Field> fields_;
+  std::string end_;
+};
 
 }  // namespace mesh::filter

@@ -21,8 +21,8 @@ struct TraceId {
 };
 std::string SpanIdHex(uint64_t id);  // 16 digits
 
-// Which headers the caller used; the way out uses the same, and B3 when there were none.
-enum class TraceHeaders : uint8_t { kNone, kB3Multi, kB3Single, kW3c };
+// Which headers the caller used, and so the way out: an or of them.
+enum TraceHeaders : uint8_t { kB3Multi = 1, kB3Single = 2, kW3c = 4 };
 
 struct TraceContext {
   TraceId trace_id;
@@ -31,22 +31,23 @@ struct TraceContext {
   std::optional<bool> sampled;  // none: the decision is ours
   bool debug = false;           // x-b3-flags: 1; sampled
   std::string state;            // tracestate, as it came
-  TraceHeaders headers = TraceHeaders::kNone;
+  uint8_t headers = 0;          // TraceHeaders
 };
 
-// Malformed headers count as absent. B3 wins over W3C when both are there and agree not.
+// Malformed headers count as absent. Of several that do not agree: B3 in one header, then B3 in
+// several, then W3C.
 TraceContext ExtractTrace(const http::HeaderMap& headers);
 
-// The four random numbers of a request.
+// The random numbers of a request. `sampling` may be RequestIdRandom, so that all hops that see one
+// request id decide alike.
 struct TraceRandom {
   uint64_t trace_high = 0, trace_low = 0, server_span = 0, client_span = 0;
   uint64_t sampling = 0;
 };
 
 struct TraceSettings {
-  double sampling_percent = 1;
-  bool propagate = true;
-  bool client_spans = true;  // a span of the waypoint as the endpoint's client
+  double sampling_percent = 1;      // of traces that begin here
+  uint8_t root_headers = kB3Multi;  // of a trace that begins here (W3C for OTLP)
 };
 
 // The spans of the waypoint for one request.
@@ -58,14 +59,15 @@ struct TraceDecision {
   bool sampled = false;
   bool debug = false;
   std::string state;
-  TraceHeaders headers = TraceHeaders::kNone;
+  uint8_t headers = 0;  // TraceHeaders
 };
 // `request_id_sampled`: what the request id says (x-request-id of a request that was traced
 // before).
 TraceDecision DecideTrace(const TraceContext& context, const TraceSettings& settings,
                           std::optional<bool> request_id_sampled, const TraceRandom& random);
 
-// Replaces what the request carries by the client span (so the endpoint's parent is that span).
+// Replaces what the request carries by the client span, so the endpoint's parent is that span.
+// (Not to be called when the context is not to be propagated.)
 void InjectTrace(const TraceDecision& decision, http::HeaderMap& headers);
 
 // ---- x-request-id
@@ -76,5 +78,7 @@ std::string MakeRequestId(uint64_t high, uint64_t low);
 // 'b' by the client. Nothing when `id` is no UUID.
 std::optional<bool> RequestIdSampled(std::string_view id);
 void MarkRequestId(std::string& id, bool sampled);
+// The first 32 bits; 0 when `id` is no UUID.
+uint64_t RequestIdRandom(std::string_view id);
 
 }  // namespace mesh::filter

@@ -34,6 +34,15 @@ CLI::App* AddController(CLI::App& app, ControllerOptions& options, Durations& du
   command->add_option("--record-dir", options.record_directory,
                       "where the last good objects are kept, for files that break");
   command->add_option("--status-dir", options.status_directory, "where status patches are written");
+  command->add_option("--objects-dir", options.objects_directory,
+                      "one of the sources, for objects of its own: waypoints and their Services");
+  command->add_flag("--auto-waypoints", options.settings.auto_waypoints,
+                    "make a waypoint where rules need one; with --objects-dir");
+  command
+      ->add_option("--selector-policies-at-waypoints",
+                   options.settings.selector_policies_at_waypoints,
+                   "waypoints enforce AuthorizationPolicies that select workloads")
+      ->default_val(true);
   command->add_option("--xds-address", options.xds_address, "IP:PORT of xDS and signing, TLS")
       ->capture_default_str();
   command->add_option("--xds-host", options.xds_hosts, "one more name in the server's certificate");

@@ -10,6 +10,7 @@
 
 #include "agent/controller/ca/signing.h"
 #include "agent/controller/call_queue.h"
+#include "agent/controller/object_writer.h"
 #include "agent/controller/problem_conditions.h"
 #include "agent/controller/report.h"
 #include "agent/controller/status_writer.h"
@@ -44,7 +45,8 @@ class Controller::Impl {
         index(compiler),
         hub(index, NextVersion()),
         signing(authority, compiler),
-        status(options.status_directory) {}
+        status(options.status_directory),
+        objects(options.objects_directory) {}
 
   ~Impl() {
     http.reset();  // its handlers wait for this thread no longer than their patience
@@ -76,6 +78,7 @@ class Controller::Impl {
   Hub hub;
   SigningService signing;
   StatusWriter status;
+  ObjectWriter objects;
   Debouncer debouncer;
   CallQueue queue;
   absl::Time server_certificate_end;
@@ -111,6 +114,7 @@ void Controller::Impl::ReadSource() {
     synced = true;
     const std::vector<ResourceChange> changes = compiler.Apply(events);
     status.Write(compiler.TakeStatuses());
+    objects.Write(compiler.TakeObjects());
     if (changes.empty()) return;
     index.Update(changes);
     hub.Stage(changes);
@@ -136,6 +140,7 @@ absl::Status Controller::Impl::Serve() {
   hub.Push(NextVersion(), absl::Now());
   debouncer = Debouncer();  // what was read at the start is told to each client as it comes
   status.Sweep();
+  objects.Sweep();
   RETURN_IF_ERROR(WithContext(RenewServerCertificate(), "server certificate"));
   if (!options.root_cert_out.empty()) {
     RETURN_IF_ERROR(WriteFile(options.root_cert_out, authority.root_pem(), 0644));
@@ -227,6 +232,8 @@ int Controller::xds_port() const { return impl_->grpc->port(); }
 int Controller::http_port() const { return impl_->http ? impl_->http->port() : 0; }
 
 absl::StatusOr<std::unique_ptr<Controller>> Controller::Start(ControllerOptions options) {
+  options.settings.manage_waypoints = !options.objects_directory.empty();
+  options.settings.auto_waypoints &= options.settings.manage_waypoints;
   ASSIGN_OR_RETURN(
       CertificateAuthority authority,
       CertificateAuthority::Open({.directory = options.ca_directory,

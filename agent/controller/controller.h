@@ -19,6 +19,9 @@ struct ControllerOptions {
   std::vector<std::string> source_directories;
   std::string record_directory;  // last good objects (object_record.h); empty: none are kept
   std::string status_directory;  // empty: no status is written
+  // Where objects of its own making are written, which is to be among the sources; empty: it makes
+  // none, whatever the settings say.
+  std::string objects_directory;
   std::string xds_address = "127.0.0.1:15012";
   std::string http_address;  // empty: none
   std::string ca_directory;

@@ -51,8 +51,19 @@ std::map<k8s::Key, api::Condition> ConditionsOf(const std::vector<k8s::Problem>&
 }
 
 bool OwnsConditions(k8s::Kind kind) {
-  return kind == k8s::Kind::kAuthorizationPolicy || kind == k8s::Kind::kPeerAuthentication ||
-         kind == k8s::Kind::kServiceEntry || kind == k8s::Kind::kService;
+  switch (kind) {
+    case k8s::Kind::kAuthorizationPolicy:
+    case k8s::Kind::kDestinationRule:
+    case k8s::Kind::kPeerAuthentication:
+    case k8s::Kind::kRequestAuthentication:
+    case k8s::Kind::kService:
+    case k8s::Kind::kServiceEntry:
+    case k8s::Kind::kTelemetry:
+    case k8s::Kind::kVirtualService:
+      return true;
+    default:
+      return false;
+  }
 }
 
 }  // namespace mesh::controller

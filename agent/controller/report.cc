@@ -6,6 +6,10 @@
 #include "agent/controller/problem_conditions.h"
 #include "agent/k8s/json.h"
 #include "proto/authorization.pb.h"
+#include "proto/l7_cluster.pb.h"
+#include "proto/l7_frontend.pb.h"
+#include "proto/l7_policy.pb.h"
+#include "proto/l7_telemetry.pb.h"
 #include "proto/workload.pb.h"
 
 namespace mesh::controller {
@@ -33,15 +37,44 @@ Json BodyOf(const Resource& resource) {
   return json.ok() ? *json : Json();
 }
 
+Resource WithoutSecrets(const Resource& resource) {
+  l7::v1::Cluster cluster;
+  if (!cluster.ParseFromString(resource.body) || cluster.tls().private_key().empty()) {
+    return resource;
+  }
+  cluster.mutable_tls()->set_private_key("<not shown>");
+  return MakeResource(resource.name, cluster);
+}
+
+Json BodyOf(ResourceType type, const Resource& resource) {
+  switch (type) {
+    case ResourceType::kAddress:
+      return BodyOf<istio::workload::Address>(resource);
+    case ResourceType::kAuthorization:
+      return BodyOf<istio::security::Authorization>(resource);
+    case ResourceType::kPeer:
+      return BodyOf<l7::v1::Peer>(resource);
+    case ResourceType::kPolicy:
+      return BodyOf<l7::v1::Policy>(resource);
+    case ResourceType::kAuthentication:
+      return BodyOf<l7::v1::Authentication>(resource);
+    case ResourceType::kTelemetry:
+      return BodyOf<l7::v1::Telemetry>(resource);
+    case ResourceType::kCluster:
+      return BodyOf<l7::v1::Cluster>(WithoutSecrets(resource));
+    case ResourceType::kFrontend:
+      return BodyOf<l7::v1::Frontend>(resource);
+  }
+  return Json();
+}
+
 void AddResources(const Compiler& compiler, ResourceType type, Json& list) {
   for (const auto& [name, resource] : compiler.resources(type)) {
     Json& item = Append(list);
     Set(item, "type", NameOf(type));
     Set(item, "name", name);
     Set(item, "version", resource->version);
-    Child(item, "resource") = type == ResourceType::kAddress
-                                  ? BodyOf<istio::workload::Address>(*resource)
-                                  : BodyOf<istio::security::Authorization>(*resource);
+    Child(item, "resource") = BodyOf(type, *resource);
   }
 }
 

@@ -29,7 +29,7 @@ std::string StatusJson(const ReportSources& from);
 std::string ProblemsJson(const ReportSources& from);
 // [{"kind", "namespace", "name", "condition": {...}}]: the objects that problems name.
 std::string ConditionsJson(const ReportSources& from);
-// [{"name", "version", "resource"}]; `type` is "address", "authorization" or empty for both.
+// [{"name", "version", "resource"}]; `type` is one of NameOf(ResourceType), or empty for all.
 std::string ResourcesJson(const ReportSources& from, std::string_view type);
 // {"root": {...}, "issued": [{"identity", "node", "serial", "notAfter", ...}]}
 std::string CertificatesJson(const ReportSources& from);

@@ -43,6 +43,11 @@ std::string PatchOf(const k8s::Key& key, const ObjectStatus& status, const std::
     Set(item, "host", address.host());
     Set(item, "value", address.value());
   }
+  for (const api::GatewayAddress& address : status.gateway_addresses) {
+    k8s::Json& item = k8s::Append(Child(written, "addresses"));
+    Set(item, "type", address.type());
+    Set(item, "value", address.value());
+  }
   return k8s::ToText(patch, true);
 }
 

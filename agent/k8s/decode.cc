@@ -14,6 +14,8 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
 
+constexpr int64_t kExact = int64_t{1} << 53;  // a JSON number is a double
+
 class Decoder {
  public:
   explicit Decoder(std::vector<Issue>& issues) : issues_(issues) {}
@@ -28,7 +30,7 @@ class Decoder {
       const std::string field_path = path.empty() ? name : path + "." + name;
       const FieldDescriptor* field = FindField(out, name);
       if (field == nullptr) {
-        issues_.push_back({Level::kWarning, field_path, "unknown field"});
+        issues_.push_back({Level::kWarning, field_path, kUnknownField});
       } else if (value.kind_case() != Json::kNullValue) {
         DecodeField(value, field_path, *field, out);
       }
@@ -116,13 +118,27 @@ class Decoder {
         if (number) reflection.SetInt32(&out, &field, static_cast<int32_t>(*number));
         return;
       }
-      case FieldDescriptor::CPPTYPE_INT64: {
-        constexpr int64_t kExact = int64_t{1} << 53;  // a JSON number is a double
+      case FieldDescriptor::CPPTYPE_UINT32: {
+        const auto number = Integer(json, path, 0, std::numeric_limits<uint32_t>::max());
+        if (!number) return;
+        const auto value = static_cast<uint32_t>(*number);
+        add ? reflection.AddUInt32(&out, &field, value) : reflection.SetUInt32(&out, &field, value);
+        return;
+      }
+      case FieldDescriptor::CPPTYPE_INT64:
         if (const auto number = Integer(json, path, -kExact, kExact)) {
           reflection.SetInt64(&out, &field, *number);
         }
         return;
-      }
+      case FieldDescriptor::CPPTYPE_UINT64:
+        if (const auto number = Integer(json, path, 0, kExact)) {
+          reflection.SetUInt64(&out, &field, static_cast<uint64_t>(*number));
+        }
+        return;
+      case FieldDescriptor::CPPTYPE_DOUBLE:
+        if (json.kind_case() != Json::kNumberValue) return Mismatch(path, "a number", json);
+        reflection.SetDouble(&out, &field, json.number_value());
+        return;
       case FieldDescriptor::CPPTYPE_ENUM: {
         const auto* type = field.enum_type();
         if (json.kind_case() == Json::kStringValue) {

@@ -19,6 +19,8 @@ struct Issue {
   std::string reason;
 };
 
+inline constexpr char kUnknownField[] = "unknown field";
+
 // Fields that do not decode are errors and stay unset; unknown fields are warnings. null is
 // absence, except as an element of a list of objects, where it is an object without fields. 64-bit
 // numbers may be strings, as protobuf writes them.

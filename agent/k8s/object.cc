@@ -74,6 +74,16 @@ bool IsValidName(std::string_view name) {
   return name.front() != '-' && name.front() != '.' && name.back() != '-' && name.back() != '.';
 }
 
+// A misspelt `spec` would be an object without any: Istio refuses it too.
+void RefuseUnknownTopLevel(std::string_view group, std::vector<Issue>& issues) {
+  if (group.find(".istio.io") == std::string_view::npos) return;
+  for (Issue& issue : issues) {
+    if (issue.reason == kUnknownField && issue.field.find('.') == std::string::npos) {
+      issue.level = Level::kError;
+    }
+  }
+}
+
 }  // namespace
 
 std::string_view NameOf(Kind kind) { return InfoOf(kind).name; }
@@ -109,7 +119,7 @@ std::optional<Kind> FindKind(std::string_view word) {
                                                     : name + "s";
     if (wanted == name || wanted == plural) return static_cast<Kind>(i);
   }
-  constexpr std::array<std::pair<std::string_view, Kind>, 13> kShort = {
+  constexpr std::array<std::pair<std::string_view, Kind>, 16> kShort = {
       {{"ns", Kind::kNamespace},
        {"no", Kind::kNode},
        {"sa", Kind::kServiceAccount},
@@ -122,6 +132,9 @@ std::optional<Kind> FindKind(std::string_view word) {
        {"se", Kind::kServiceEntry},
        {"we", Kind::kWorkloadEntry},
        {"wg", Kind::kWorkloadGroup},
+       {"vs", Kind::kVirtualService},
+       {"dr", Kind::kDestinationRule},
+       {"ra", Kind::kRequestAuthentication},
        {"gtw", Kind::kGateway}}};
   for (const auto& [name, kind] : kShort) {
     if (wanted == name) return kind;
@@ -191,6 +204,7 @@ std::optional<Object> DecodeObject(const Json& json, std::vector<Issue>& issues)
   auto message = NewMessage(found.key->kind);
   Decode(json, *message, issues);
   SetNamespace(found.key->kind, *message, found.key->ns);
+  RefuseUnknownTopLevel(GroupOf(found.key->kind), issues);
   Object object(*std::move(found.key), std::move(message));
   if (!HasError(issues)) Validate(object, issues);  // not on what did not decode
   if (HasError(issues)) return std::nullopt;

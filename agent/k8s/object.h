@@ -15,29 +15,35 @@
 #include "proto/api/gateway.pb.h"
 #include "proto/api/istio_networking.pb.h"
 #include "proto/api/istio_security.pb.h"
+#include "proto/api/istio_telemetry.pb.h"
+#include "proto/api/istio_traffic.pb.h"
 #include "proto/api/kube_apps.pb.h"
 #include "proto/api/kube_core.pb.h"
 
 namespace mesh::k8s {
 
 // X(kind, group, versions, namespaced)
-#define MESH_KINDS(X)                                                  \
-  X(Namespace, "", "v1", false)                                        \
-  X(Node, "", "v1", false)                                             \
-  X(ServiceAccount, "", "v1", true)                                    \
-  X(Service, "", "v1", true)                                           \
-  X(Pod, "", "v1", true)                                               \
-  X(ConfigMap, "", "v1", true)                                         \
-  X(Deployment, "apps", "v1", true)                                    \
-  X(StatefulSet, "apps", "v1", true)                                   \
-  X(ReplicaSet, "apps", "v1", true)                                    \
-  X(EndpointSlice, "discovery.k8s.io", "v1", true)                     \
-  X(PeerAuthentication, "security.istio.io", "v1 v1beta1", true)       \
-  X(AuthorizationPolicy, "security.istio.io", "v1 v1beta1", true)      \
-  X(ServiceEntry, "networking.istio.io", "v1 v1beta1 v1alpha3", true)  \
-  X(WorkloadEntry, "networking.istio.io", "v1 v1beta1 v1alpha3", true) \
-  X(WorkloadGroup, "networking.istio.io", "v1 v1beta1 v1alpha3", true) \
-  X(Gateway, "gateway.networking.k8s.io", "v1 v1beta1", true)          \
+#define MESH_KINDS(X)                                                    \
+  X(Namespace, "", "v1", false)                                          \
+  X(Node, "", "v1", false)                                               \
+  X(ServiceAccount, "", "v1", true)                                      \
+  X(Service, "", "v1", true)                                             \
+  X(Pod, "", "v1", true)                                                 \
+  X(ConfigMap, "", "v1", true)                                           \
+  X(Deployment, "apps", "v1", true)                                      \
+  X(StatefulSet, "apps", "v1", true)                                     \
+  X(ReplicaSet, "apps", "v1", true)                                      \
+  X(EndpointSlice, "discovery.k8s.io", "v1", true)                       \
+  X(PeerAuthentication, "security.istio.io", "v1 v1beta1", true)         \
+  X(AuthorizationPolicy, "security.istio.io", "v1 v1beta1", true)        \
+  X(ServiceEntry, "networking.istio.io", "v1 v1beta1 v1alpha3", true)    \
+  X(WorkloadEntry, "networking.istio.io", "v1 v1beta1 v1alpha3", true)   \
+  X(WorkloadGroup, "networking.istio.io", "v1 v1beta1 v1alpha3", true)   \
+  X(VirtualService, "networking.istio.io", "v1 v1beta1 v1alpha3", true)  \
+  X(DestinationRule, "networking.istio.io", "v1 v1beta1 v1alpha3", true) \
+  X(RequestAuthentication, "security.istio.io", "v1 v1beta1", true)      \
+  X(Telemetry, "telemetry.istio.io", "v1 v1alpha1", true)                \
+  X(Gateway, "gateway.networking.k8s.io", "v1 v1beta1", true)            \
   X(GatewayClass, "gateway.networking.k8s.io", "v1 v1beta1", false)
 
 enum class Kind {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <array>
+
 #include "ztunnel/base/ip.h"
 
 namespace mesh::k8s {
@@ -12,7 +14,8 @@ void Error(std::vector<Issue>& issues, std::string field, std::string reason) {
 }
 
 bool IsSecurityKind(Kind kind) {
-  return kind == Kind::kPeerAuthentication || kind == Kind::kAuthorizationPolicy;
+  return kind == Kind::kPeerAuthentication || kind == Kind::kAuthorizationPolicy ||
+         kind == Kind::kRequestAuthentication;
 }
 
 void ValidateAnnotations(const Object& object, std::vector<Issue>& issues) {
@@ -87,6 +90,25 @@ void ValidatePodSpec(const api::PodSpec& spec, const std::string& field,
   }
 }
 
+void ValidateTarget(const api::PolicyTargetReference& target, const std::string& field,
+                    std::vector<Issue>& issues) {
+  if (target.name().empty()) Error(issues, field + ".name", "required");
+  if (!target.namespace_().empty()) Error(issues, field + ".namespace", "must not be set");
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kKinds = {
+      {{"", "Service"},
+       {"core", "Service"},
+       {"networking.istio.io", "ServiceEntry"},
+       {"gateway.networking.k8s.io", "Gateway"},
+       {"gateway.networking.k8s.io", "GatewayClass"}}};
+  for (const auto& [group, kind] : kKinds) {
+    if (target.group() == group && target.kind() == kind) return;
+  }
+  Error(issues, field + ".kind",
+        fmt::format("must be Service, ServiceEntry, Gateway or GatewayClass of their groups, not "
+                    "{}/{}",
+                    target.group(), target.kind()));
+}
+
 }  // namespace
 
 void ValidateSelector(const api::WorkloadSelector& selector, std::vector<Issue>& issues) {
@@ -104,6 +126,21 @@ void ValidateSelector(const api::WorkloadSelector& selector, std::vector<Issue>&
   }
 }
 
+void ValidateTargets(const api::WorkloadSelector* selector,
+                     const api::PolicyTargetReference* target,
+                     const google::protobuf::RepeatedPtrField<api::PolicyTargetReference>& targets,
+                     std::vector<Issue>& issues) {
+  if ((selector != nullptr) + (target != nullptr) + !targets.empty() > 1) {
+    Error(issues, "spec", "only one of selector, targetRef and targetRefs can be set");
+  }
+  if (selector != nullptr) ValidateSelector(*selector, issues);
+  if (target != nullptr) ValidateTarget(*target, "spec.targetRef", issues);
+  if (targets.size() > 16) Error(issues, "spec.targetRefs", "more than 16 targets");
+  for (int i = 0; i < targets.size(); ++i) {
+    ValidateTarget(targets[i], fmt::format("spec.targetRefs[{}]", i), issues);
+  }
+}
+
 void Validate(const Object& object, std::vector<Issue>& issues) {
   ValidateAnnotations(object, issues);
   if (const auto* peer = object.As<api::PeerAuthentication>()) {
@@ -112,6 +149,14 @@ void Validate(const Object& object, std::vector<Issue>& issues) {
     ValidateAuthorizationPolicy(*policy, issues);
   } else if (const auto* entry = object.As<api::ServiceEntry>()) {
     ValidateServiceEntry(*entry, issues);
+  } else if (const auto* virtual_service = object.As<api::VirtualService>()) {
+    ValidateVirtualService(*virtual_service, issues);
+  } else if (const auto* rule = object.As<api::DestinationRule>()) {
+    ValidateDestinationRule(*rule, issues);
+  } else if (const auto* jwt = object.As<api::RequestAuthentication>()) {
+    ValidateRequestAuthentication(*jwt, issues);
+  } else if (const auto* telemetry = object.As<api::Telemetry>()) {
+    ValidateTelemetry(*telemetry, issues);
   } else if (const auto* workload = object.As<api::WorkloadEntry>()) {
     ValidateWorkloadEntry(*workload, issues);
   } else if (const auto* group = object.As<api::WorkloadGroup>()) {

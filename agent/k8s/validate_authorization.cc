@@ -88,7 +88,7 @@ class Checker {
   Checker(const Spec& spec, std::vector<Issue>& issues) : spec_(spec), issues_(issues) {}
 
   void Check() {
-    CheckTargets();
+    ValidateTargets(spec_, issues_);
     const bool custom = spec_.action() == Spec::CUSTOM;
     if (custom && spec_.rules().empty()) {
       Error("spec.rules",
@@ -128,36 +128,6 @@ class Checker {
  private:
   void Error(std::string field, std::string reason) {
     issues_.push_back({Level::kError, std::move(field), std::move(reason)});
-  }
-
-  void CheckTargets() {
-    const int ways = (spec_.has_selector() ? 1 : 0) + (spec_.has_target_ref() ? 1 : 0) +
-                     (spec_.target_refs().empty() ? 0 : 1);
-    if (ways > 1) Error("spec", "only one of selector, targetRef and targetRefs can be set");
-    if (spec_.has_selector()) ValidateSelector(spec_.selector(), issues_);
-    if (spec_.has_target_ref()) CheckTarget(spec_.target_ref(), "spec.targetRef");
-    if (spec_.target_refs_size() > 16) Error("spec.targetRefs", "more than 16 targets");
-    for (int i = 0; i < spec_.target_refs_size(); ++i) {
-      CheckTarget(spec_.target_refs(i), fmt::format("spec.targetRefs[{}]", i));
-    }
-  }
-
-  void CheckTarget(const api::PolicyTargetReference& target, const std::string& field) {
-    if (target.name().empty()) Error(field + ".name", "required");
-    if (!target.namespace_().empty()) Error(field + ".namespace", "must not be set");
-    constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kKinds = {
-        {{"", "Service"},
-         {"core", "Service"},
-         {"networking.istio.io", "ServiceEntry"},
-         {"gateway.networking.k8s.io", "Gateway"},
-         {"gateway.networking.k8s.io", "GatewayClass"}}};
-    for (const auto& [group, kind] : kKinds) {
-      if (target.group() == group && target.kind() == kind) return;
-    }
-    Error(field + ".kind",
-          fmt::format("must be Service, ServiceEntry, Gateway or GatewayClass of their "
-                      "groups, not {}/{}",
-                      target.group(), target.kind()));
   }
 
   void CheckRule(const api::AuthorizationRule& rule, const std::string& field) {

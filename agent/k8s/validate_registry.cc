@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "agent/k8s/checker.h"
 #include "agent/k8s/validate.h"
 #include "ztunnel/base/ip.h"
 
@@ -21,41 +22,6 @@ bool StartsWith(std::string_view text, std::string_view prefix) {
 bool IsUnixSocket(std::string_view address) { return StartsWith(address, "unix://"); }
 
 bool IsPort(int64_t port) { return port >= 1 && port <= 65535; }
-
-// Labels of letters, digits, '-' and '_', joined by dots.
-bool IsDomain(std::string_view name) {
-  if (name.empty() || name.size() > 255) return false;
-  if (name.back() == '.') name.remove_suffix(1);
-  size_t length = 0;
-  for (const char c : name) {
-    if (c == '.') {
-      if (length == 0) return false;
-      length = 0;
-      continue;
-    }
-    const bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                    c == '-' || c == '_';
-    if (!ok || ++length > 63) return false;
-  }
-  return length > 0;
-}
-
-bool IsWildcard(std::string_view host) { return !host.empty() && host.front() == '*'; }
-
-// letters, digits, '-', '_', '.', with an optional DNS prefix before a slash.
-bool IsLabelKey(std::string_view key) {
-  if (const size_t slash = key.find('/'); slash != std::string_view::npos) {
-    if (!IsDomain(key.substr(0, slash))) return false;
-    key = key.substr(slash + 1);
-  }
-  if (key.empty() || key.size() > 63) return false;
-  for (const char c : key) {
-    const bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                    c == '-' || c == '_' || c == '.';
-    if (!ok) return false;
-  }
-  return true;
-}
 
 void ValidateEndpoint(const api::WorkloadEntrySpec& endpoint, const std::string& field,
                       std::vector<Issue>& issues) {

@@ -1,6 +1,7 @@
 // AuthorizationPolicies and PeerAuthentications.
 #include <fmt/format.h>
 
+#include "agent/controller/l7/policy.h"
 #include "agent/controller/model/compiler.h"
 #include "agent/controller/translate/authorization.h"
 #include "agent/controller/translate/peer_authentication.h"
@@ -11,14 +12,41 @@ namespace mesh::controller {
 using k8s::Key;
 using k8s::Kind;
 
+namespace {
+
+// What becomes of a policy that selects workloads and needs HTTP.
+api::Condition EnforcedAt(const WaypointRef& ref, const api::AuthorizationPolicy& policy) {
+  api::Condition condition;
+  condition.set_type("WaypointAccepted");
+  condition.set_status("True");
+  condition.set_reason("Accepted");
+  condition.set_message(
+      fmt::format("enforced at {} for the workloads that it selects, which let in nobody else",
+                  ref.ToString()));
+  std::string problem = UnenforceableIn(policy);
+  if (policy.spec().action() == api::AuthorizationPolicySpec::CUSTOM) {
+    problem = "there are no providers of CUSTOM decisions: what the rules match is denied";
+  } else if (!problem.empty()) {
+    problem += ": everything is denied";
+  }
+  if (!problem.empty()) {
+    condition.set_reason("UnsupportedValue");
+    condition.set_message(condition.message() + ". " + problem);
+  }
+  condition.set_observed_generation(policy.metadata().generation());
+  return condition;
+}
+
+}  // namespace
+
 std::vector<std::string> Compiler::PolicyKeysFor(const std::string& ns,
                                                  const k8s::Labels& labels) const {
   std::set<std::string> keys;
   for (const std::string& space : {settings_.root_namespace, ns}) {
     for (const std::string& name : store_.policy_selectors.Matching(space, labels)) {
       // Not those that are for waypoints, or not enforced.
-      if (const std::string key = space + "/" + name; authorizations_.count(key) != 0)
-        keys.insert(key);
+      const std::string key = space + "/" + name;
+      if (resources(ResourceType::kAuthorization).contains(key)) keys.insert(key);
     }
   }
   std::vector<std::string> result(keys.begin(), keys.end());
@@ -63,7 +91,9 @@ TargetResult Compiler::ResolveTarget(const api::PolicyTargetReference& target,
   }
   const std::string what = fmt::format("{} {}/{}", target.kind(), ns, target.name());
   if (meta == nullptr) return {false, "TargetNotFound", what + " was not found"};
-  const auto binding = Bind(*meta, TrafficType::kService);
+  const Key key{target.kind() == "Service" ? Kind::kService : Kind::kServiceEntry, ns,
+                target.name()};
+  const auto binding = BindService(key, *meta);
   if (!binding || !binding->address) {
     return {false, "AncestorNotBound", what + " is not bound to a waypoint"};
   }
@@ -74,11 +104,17 @@ void Compiler::CompileAuthorization(const Key& key) {
   const auto policy = store_.Find(store_.policies, key.ns, key.name);
   if (policy == nullptr) {
     SetStatus(key, {});
+    Produce(ResourceType::kPolicy, key, {});
     return Produce(ResourceType::kAuthorization, key, {});
   }
   TranslatedPolicy translated = TranslateAuthorization(*policy, settings_);
   ObjectStatus status;
-  if (translated.condition) status.conditions.push_back(*translated.condition);
+  if (const auto enforcer = translated.needs_waypoint ? EnforcerFor(key.ns) : std::nullopt) {
+    translated.authorization.reset();
+    status.conditions.push_back(EnforcedAt(enforcer->ref, *policy));
+  } else if (translated.condition) {
+    status.conditions.push_back(*translated.condition);
+  }
   if (HasTargets(*policy)) {
     std::vector<TargetResult> results;
     for (const auto& target : TargetsOf(*policy)) results.push_back(ResolveTarget(target, key.ns));
@@ -90,6 +126,11 @@ void Compiler::CompileAuthorization(const Key& key) {
     resources.push_back(MakeResource(key.ns + "/" + key.name, *translated.authorization));
   }
   Produce(ResourceType::kAuthorization, key, std::move(resources));
+  std::vector<Resource> policies;
+  if (HasTargets(*policy) || settings_.selector_policies_at_waypoints) {
+    policies.push_back(MakeResource(key.ns + "/" + key.name, TranslatePolicy(*policy, settings_)));
+  }
+  Produce(ResourceType::kPolicy, key, std::move(policies));
 }
 
 void Compiler::CompilePeerAuthentication(const Key& key) {

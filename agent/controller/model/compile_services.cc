@@ -70,10 +70,23 @@ bool Compiler::IsCanonical(const api::ServiceEntry& entry, const std::string& ho
   return ServiceOfHost(host) == nullptr && IsOldest(entry, host, false);
 }
 
-void Compiler::AddWaypoint(const api::ObjectMeta& meta, istio::workload::Service& out,
-                           ObjectStatus& status) const {
-  std::optional<WaypointBinding> binding = Bind(meta, TrafficType::kService);
-  if (!binding) return;
+std::optional<WaypointBinding> Compiler::BindService(const Key& key,
+                                                     const api::ObjectMeta& meta) const {
+  auto binding = Bind(meta, TrafficType::kService);
+  if (binding || !needs_.contains(key)) return binding;
+  const auto gateway = store_.Find(store_.gateways, key.ns, kAutoWaypoint);
+  return BindWaypoint({{key.ns, kAutoWaypoint}, false}, key.ns, TrafficType::kService,
+                      {.space = store_.SpaceOf(key.ns),
+                       .gateway = gateway.get(),
+                       .klass = gateway != nullptr ? store_.ClassOf(*gateway) : nullptr},
+                      settings_);
+}
+
+std::optional<WaypointRef> Compiler::AddWaypoint(const Key& key, const api::ObjectMeta& meta,
+                                                 istio::workload::Service& out,
+                                                 ObjectStatus& status) const {
+  std::optional<WaypointBinding> binding = BindService(key, meta);
+  if (!binding) return std::nullopt;
   if (binding->address) {
     *out.mutable_waypoint() = *binding->address;
     const std::string ingress = IngressUseOf(meta, store_.SpaceOf(meta.namespace_()));
@@ -88,17 +101,26 @@ void Compiler::AddWaypoint(const api::ObjectMeta& meta, istio::workload::Service
     }
   }
   if (status.conditions.empty()) status.conditions.push_back(std::move(binding->condition));
+  if (!binding->address) return std::nullopt;
+  return binding->ref;
+}
+
+void Compiler::SetL7Services(const Key& key, std::vector<L7Service> services) {
+  l7_dirty_ |= l7_services_.Set(key, std::move(services));
 }
 
 void Compiler::CompileService(const Key& key) {
   const auto service = store_.Find(store_.services, key.ns, key.name);
   if (service == nullptr || !IsSent(*service)) {
     SetStatus(key, {});
+    SetL7Services(key, {});
     return Produce(ResourceType::kAddress, key, {});
   }
   istio::workload::Service out = TranslateService(*service, store_.SpaceOf(key.ns), settings_);
   ObjectStatus status;
-  AddWaypoint(service->metadata(), out, status);
+  L7Service known = L7ServiceOf(*service, settings_);
+  known.waypoint = AddWaypoint(key, service->metadata(), out, status);
+  SetL7Services(key, {std::move(known)});
   SetStatus(key, std::move(status));
   std::vector<Resource> resources;
   resources.push_back(MakeService(ResourceNameOf(*service, settings_), out));
@@ -109,13 +131,15 @@ void Compiler::CompileServiceEntry(const Key& key) {
   const auto entry = store_.Find(store_.service_entries, key.ns, key.name);
   if (entry == nullptr) {
     SetStatus(key, {});
+    SetL7Services(key, {});
+    Produce(ResourceType::kPeer, key, {});
     return Produce(ResourceType::kAddress, key, {});
   }
   const auto vips = vips_.Allocate(key, HostsToAllocate(*entry), entry->status());
   ObjectStatus status;
   std::set<std::string> hosts;
   std::vector<Resource> resources;
-  bool has_waypoint = false;
+  std::vector<L7Service> known;
   for (const std::string& host : entry->spec().hosts()) {
     const auto automatic = vips.find(host);
     if (automatic != vips.end()) {
@@ -130,11 +154,11 @@ void Compiler::CompileServiceEntry(const Key& key) {
     istio::workload::Service out = TranslateHost(
         *entry, host, automatic == vips.end() ? std::vector<std::string>{} : automatic->second,
         IsCanonical(*entry, host), store_.SpaceOf(key.ns), settings_);
-    AddWaypoint(entry->metadata(), out, status);
-    has_waypoint |= out.has_waypoint();
+    known.push_back(L7ServiceOf(*entry, host));
+    known.back().waypoint = AddWaypoint(key, entry->metadata(), out, status);
     resources.push_back(MakeService(key.ns + "/" + host, out));
   }
-  if (NeedsWaypoint(*entry) && !has_waypoint) {
+  if (NeedsWaypoint(*entry) && (known.empty() || !known.front().waypoint)) {
     api::Condition& missing = status.conditions.emplace_back();
     missing.set_type("istio.io/WaypointMissing");
     missing.set_status("True");
@@ -142,6 +166,7 @@ void Compiler::CompileServiceEntry(const Key& key) {
     missing.set_message("ServiceEntry will not apply until it is bound to a valid waypoint.");
   }
   SetStatus(key, std::move(status));
+  SetL7Services(key, std::move(known));
   for (EntryEndpoint& endpoint : TranslateEndpoints(*entry, hosts, settings_)) {
     for (const std::string& policy : PolicyKeysFor(key.ns, entry->metadata().labels())) {
       endpoint.workload.add_authorization_policies(policy);
@@ -151,12 +176,15 @@ void Compiler::CompileServiceEntry(const Key& key) {
     resources.push_back(MakeWorkload(endpoint.workload));
   }
   Produce(ResourceType::kAddress, key, std::move(resources));
+  CompilePeers(key);
 }
 
 void Compiler::CompileGateway(const Key& key) {
   std::vector<Resource> addresses;
   std::vector<Resource> policies;
+  ObjectStatus status;
   if (const auto gateway = store_.Find(store_.gateways, key.ns, key.name)) {
+    status = StatusOf(*gateway);
     for (const NetworkGateway& way : NetworkGatewaysOf(*gateway, settings_)) {
       addresses.push_back(MakeWorkload(way.workload));
     }
@@ -183,6 +211,7 @@ void Compiler::CompileGateway(const Key& key) {
   }
   Produce(ResourceType::kAddress, key, std::move(addresses));
   Produce(ResourceType::kAuthorization, key, std::move(policies));
+  SetStatus(key, std::move(status));
 }
 
 }  // namespace mesh::controller

@@ -27,7 +27,7 @@ void Compiler::AddAutoAllow(const std::optional<WaypointBinding>& binding,
                             istio::workload::Workload& out) const {
   if (!settings_.auto_allow_waypoint || !binding || !binding->address) return;
   const std::string key = AutoAllowKey(binding->ref.ns, binding->ref.name);
-  if (authorizations_.count(key) == 0) return;
+  if (!resources(ResourceType::kAuthorization).contains(key)) return;
   for (const std::string& listed : out.authorization_policies()) {
     if (listed == key) return;
   }
@@ -57,9 +57,23 @@ std::optional<WaypointBinding> Compiler::AddBindings(const api::ObjectMeta& meta
   return waypoint;
 }
 
+void Compiler::AddPolicies(const Key& key, const api::ObjectMeta& meta, const k8s::Labels& labels,
+                           istio::workload::Workload& out) {
+  std::set<WaypointRef> through = WaypointsOf(out);
+  const auto own = Bind(meta, labels, TrafficType::kWorkload);
+  if (own && own->address) through.insert(own->ref);
+  for (const std::string& policy : GuardedPolicies(key, labels, through, out)) {
+    out.add_authorization_policies(policy);
+  }
+}
+
 void Compiler::CompilePod(const Key& key) {
   const auto pod = store_.Find(store_.pods, key.ns, key.name);
-  if (pod == nullptr || !IsSent(*pod)) return Produce(ResourceType::kAddress, key, {});
+  if (pod == nullptr || !IsSent(*pod)) {
+    DropGuard(key);
+    Produce(ResourceType::kPeer, key, {});
+    return Produce(ResourceType::kAddress, key, {});
+  }
   const auto& labels = pod->metadata().labels();
   WorkloadContext context;
   if (const auto node = store_.nodes.find(pod->spec().node_name()); node != store_.nodes.end()) {
@@ -69,7 +83,6 @@ void Compiler::CompilePod(const Key& key) {
     const auto service = store_.Find(store_.services, key.ns, name);
     if (IsSent(*service)) context.services.push_back(service.get());
   }
-  context.authorization_policies = PolicyKeysFor(key.ns, labels);
   istio::workload::Workload out = TranslatePod(*pod, context, settings_);
   AddSliceServices(key, out);
   for (const std::string& name : store_.entry_selectors.Matching(key.ns, labels)) {
@@ -79,6 +92,7 @@ void Compiler::CompilePod(const Key& key) {
         (*out.mutable_services())[key.ns + "/" + host] = PortsOn(*entry, *pod);
     }
   }
+  AddPolicies(key, pod->metadata(), labels, out);
   if (settings_.auto_allow_waypoint) {
     for (const api::Service* service : context.services) {
       AddAutoAllow(Bind(service->metadata(), TrafficType::kService), out);
@@ -94,25 +108,24 @@ void Compiler::CompilePod(const Key& key) {
   std::vector<Resource> resources;
   resources.push_back(MakeWorkload(out));
   Produce(ResourceType::kAddress, key, std::move(resources));
+  CompilePeers(key);
 }
 
 void Compiler::CompileWorkloadEntry(const Key& key) {
   const auto entry = store_.Find(store_.workload_entries, key.ns, key.name);
   if (entry == nullptr) {
     SetStatus(key, {});
+    DropGuard(key);
+    Produce(ResourceType::kPeer, key, {});
     return Produce(ResourceType::kAddress, key, {});
   }
   const k8s::Labels labels = LabelsOf(*entry);
   istio::workload::Workload out = TranslateWorkloadEntry(*entry, settings_);
-  for (const std::string& policy : PolicyKeysFor(key.ns, labels)) {
-    out.add_authorization_policies(policy);
-  }
   for (const std::string& name : store_.service_selectors.Matching(key.ns, labels)) {
     const auto service = store_.Find(store_.services, key.ns, name);
     if (!IsSent(*service)) continue;
     (*out.mutable_services())[ResourceNameOf(*service, settings_)] =
         PortsOn(*service, entry->spec());
-    AddAutoAllow(Bind(service->metadata(), TrafficType::kService), out);
   }
   for (const std::string& name : store_.entry_selectors.Matching(key.ns, labels)) {
     const auto other = store_.Find(store_.service_entries, key.ns, name);
@@ -120,6 +133,11 @@ void Compiler::CompileWorkloadEntry(const Key& key) {
       if (!OwnsHost(*other, host)) continue;
       (*out.mutable_services())[key.ns + "/" + host] = PortsOn(*other, entry->spec());
     }
+  }
+  AddPolicies(key, entry->metadata(), labels, out);
+  for (const std::string& name : store_.service_selectors.Matching(key.ns, labels)) {
+    const auto service = store_.Find(store_.services, key.ns, name);
+    if (IsSent(*service)) AddAutoAllow(Bind(service->metadata(), TrafficType::kService), out);
   }
   const auto binding = AddBindings(entry->metadata(), labels, out);
   // A namespace's waypoint is for whoever it serves; only an own wish can be disappointed.
@@ -129,6 +147,7 @@ void Compiler::CompileWorkloadEntry(const Key& key) {
   std::vector<Resource> resources;
   resources.push_back(MakeWorkload(out));
   Produce(ResourceType::kAddress, key, std::move(resources));
+  CompilePeers(key);
 }
 
 // A group is there for machines that register themselves, which nobody can here.

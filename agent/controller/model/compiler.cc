@@ -34,7 +34,7 @@ Resource MakeWorkload(const istio::workload::Workload& workload) {
 Compiler::Compiler(Settings flags) : flags_(std::move(flags)), settings_(flags_) {}
 
 const Compiler::Resources& Compiler::resources(ResourceType type) const {
-  return type == ResourceType::kAddress ? addresses_ : authorizations_;
+  return resources_[static_cast<size_t>(type)];
 }
 
 std::vector<ResourceChange> Compiler::Apply(const std::vector<k8s::Event>& events) {
@@ -46,6 +46,8 @@ std::vector<ResourceChange> Compiler::Apply(const std::vector<k8s::Event>& event
     Note(event, dirty);  // and as it is
   }
   if (dirty.everything) {
+    l7_dirty_ = true;
+    needs_dirty_ = true;
     const auto config = store_.Find(store_.config_maps, flags_.system_namespace, "istio");
     settings_ = WithMeshConfig(flags_, config.get(), settings_problem_);
     if (const api::Namespace* system = store_.SpaceOf(flags_.system_namespace)) {
@@ -53,7 +55,11 @@ std::vector<ResourceChange> Compiler::Apply(const std::vector<k8s::Event>& event
     }
     MarkEverything(dirty);
   }
+  if (needs_dirty_) UpdateNeeds(dirty);
   CompileAll(dirty);
+  if (guards_dirty_) CompileGuards();
+  if (l7_dirty_) CompileL7();
+  if (settings_.manage_waypoints) MakeObjects();
   std::vector<ResourceChange> changes;
   changes.reserve(changes_.size());
   for (auto& [id, resource] : changes_)
@@ -68,6 +74,7 @@ void Compiler::CompileAll(Dirty& dirty) {
   for (const Key& key : dirty.keys) {
     if (key.kind == Kind::kAuthorizationPolicy) CompileAuthorization(key);
     if (key.kind == Kind::kGateway) CompileGateway(key);
+    if (key.kind == Kind::kRequestAuthentication) CompileAuthentication(key);
   }
   // Entries by age, so that automatic addresses do not depend on the order of a batch; what a
   // status says is taken in before anything new is given out.
@@ -101,7 +108,7 @@ void Compiler::CompileAll(Dirty& dirty) {
 }
 
 void Compiler::Produce(ResourceType type, const Key& key, std::vector<Resource> resources) {
-  Resources& all = type == ResourceType::kAddress ? addresses_ : authorizations_;
+  Resources& all = resources_[static_cast<size_t>(type)];
   std::set<std::string> names;
   for (Resource& resource : resources) {
     names.insert(resource.name);

@@ -4,12 +4,17 @@
 // selector: itself and the workloads that it selects or selected; a waypoint: who uses it; a
 // network's gateway: workloads of that network) and tells only what came out different.
 //
+// What waypoints are told (proto/l7_*.proto) is compiled as a whole when a service behind a
+// waypoint, or a rule, changed; labels of workloads one by one.
+//
 // By topic: dependents.cc (what depends on what), compile_workloads.cc, compile_services.cc,
-// compile_policies.cc.
+// compile_policies.cc, compile_l7.cc (what waypoints are told), compile_guard.cc (policies that
+// waypoints enforce for workloads), compile_waypoints.cc (waypoints as objects).
 //
 // Owner: the controller. Thread: one.
 #pragma once
 
+#include <array>
 #include <map>
 #include <memory>
 #include <optional>
@@ -17,6 +22,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/controller/l7/directory.h"
 #include "agent/controller/model/object_store.h"
 #include "agent/controller/model/resource.h"
 #include "agent/controller/model/settings.h"
@@ -30,9 +36,15 @@ namespace mesh::controller {
 // What is written back to an object.
 struct ObjectStatus {
   std::vector<api::Condition> conditions;
-  std::vector<api::ServiceEntryAddress> addresses;  // of a ServiceEntry
-  bool empty() const { return conditions.empty() && addresses.empty(); }
+  std::vector<api::ServiceEntryAddress> addresses;     // of a ServiceEntry
+  std::vector<api::GatewayAddress> gateway_addresses;  // of a Gateway
+  bool empty() const {
+    return conditions.empty() && addresses.empty() && gateway_addresses.empty();
+  }
 };
+
+class DestinationRules;
+class VirtualServices;
 
 class Compiler {
  public:
@@ -57,6 +69,9 @@ class Compiler {
 
   // Statuses that the latest Apply() changed; an empty one takes back what was written.
   std::map<k8s::Key, ObjectStatus> TakeStatuses();
+  // Objects of its own making that the latest Apply() changed, as JSON: waypoints that rules need,
+  // and what belongs to a waypoint. Empty text: to be removed. They are to come back as events.
+  std::map<k8s::Key, std::string> TakeObjects();
 
  private:
   struct Dirty {
@@ -66,7 +81,7 @@ class Compiler {
   };
 
   void Note(const k8s::Event& event, Dirty& dirty);
-  void NoteNamespace(const k8s::Event& event, Dirty& dirty) const;
+  void NoteNamespace(const k8s::Event& event, Dirty& dirty);
   void NoteGateway(const k8s::Key& key, Dirty& dirty) const;
   void MarkWorkloads(const std::string& ns, Dirty& dirty) const;  // of all when root
   void MarkService(const api::Service& service, Dirty& dirty) const;
@@ -78,7 +93,45 @@ class Compiler {
   void MarkSlice(const api::EndpointSlice& slice, Dirty& dirty) const;  // and pods that it names
   void MarkNetwork(const api::Gateway& gateway, Dirty& dirty) const;    // workloads beyond it
   void MarkTargeting(const std::string& ns, Dirty& dirty) const;        // policies; empty: of all
+  void MarkHttpPolicies(Dirty& dirty) const;
   void MarkEverything(Dirty& dirty) const;
+
+  // The waypoint that enforces what selects workloads of a namespace.
+  struct Enforcer {
+    WaypointRef ref;
+    istio::workload::GatewayAddress address;
+  };
+  std::optional<Enforcer> EnforcerFor(const std::string& ns) const;
+  bool HasHttpPolicy(const std::string& ns) const;
+  // What waypoints enforce for one workload.
+  struct Guard {
+    std::set<WaypointRef> waypoints;    // that may carry its traffic
+    std::vector<std::string> policies;  // AuthorizationPolicies that select it
+    bool exclusive = false;             // some need HTTP: nobody but the waypoints is let in
+    bool allow = false;                 // others would not let the waypoints in
+    std::optional<istio::workload::GatewayAddress> address;  // for traffic to the workload itself
+    bool operator==(const Guard& other) const {
+      return waypoints == other.waypoints && policies == other.policies &&
+             exclusive == other.exclusive && allow == other.allow;
+    }
+  };
+  std::optional<Guard> GuardOf(const std::string& ns, const k8s::Labels& labels,
+                               const std::set<WaypointRef>& service_waypoints) const;
+  // The policies that a workload lists. Notes its guard, and sends traffic for it to the waypoint.
+  std::vector<std::string> GuardedPolicies(const k8s::Key& key, const k8s::Labels& labels,
+                                           const std::set<WaypointRef>& service_waypoints,
+                                           istio::workload::Workload& out);
+  void AddPolicies(const k8s::Key& key, const api::ObjectMeta& meta, const k8s::Labels& labels,
+                   istio::workload::Workload& out);
+  void DropGuard(const k8s::Key& key);
+  void CompileGuards();
+  std::set<WaypointRef> WaypointsOf(const istio::workload::Workload& workload) const;
+
+  void UpdateHttpPolicies();
+  void UpdateNeeds(Dirty& dirty);
+  std::string PolicyWhyFor(const k8s::Key& object, const k8s::Labels& selector) const;
+  void MakeObjects();
+  ObjectStatus StatusOf(const api::Gateway& gateway) const;
 
   void CompileAll(Dirty& dirty);
   void CompilePod(const k8s::Key& key);
@@ -91,6 +144,28 @@ class Compiler {
   void CompileAuthorization(const k8s::Key& key);
   void CompilePeerAuthentication(const k8s::Key& key);
   void CompileStaticStrict();
+  void CompileL7();
+  // The labels of workloads that the rules ask for.
+  std::set<std::string> CompileL7Rules(const VirtualServices& virtual_services,
+                                       const DestinationRules& destination_rules);
+  void CompileAuthentication(const k8s::Key& key);
+  ObjectStatus StatusOf(const api::VirtualService& rule,
+                        const VirtualServices& virtual_services) const;
+  ObjectStatus StatusOf(const api::DestinationRule& rule) const;
+  void TellL7Statuses(const VirtualServices& virtual_services);
+  api::Condition BoundHosts(const std::vector<std::string>& hosts, int64_t generation) const;
+  // Names of what is in force for a service by its targets, and (authentications) its selector.
+  template <typename T>
+  std::vector<std::string> TargetingNames(const ObjectStore::ByNamespace<T>& all,
+                                          const L7Service& service) const;
+  template <typename T>
+  bool IsTargeted(const T& object, const L7Service& service) const;
+  std::vector<std::string> AuthenticationsOf(const L7Service& service) const;
+  std::vector<std::shared_ptr<const api::Telemetry>> TelemetryChainOf(
+      const L7Service& service) const;
+  // What waypoints are told of the workloads that an object stands for.
+  void CompilePeers(const k8s::Key& key);
+  void CompileAllPeers();
 
   std::shared_ptr<const api::Service> ServiceOfHost(const std::string& host) const;
   // Of several entries of one host the oldest counts, in its namespace and for being canonical.
@@ -114,9 +189,13 @@ class Compiler {
   void AddNetworkGateway(istio::workload::Workload& out) const;
   void AddAutoAllow(const std::optional<WaypointBinding>& binding,
                     istio::workload::Workload& out) const;
-  // Sets waypoint and its condition of a service.
-  void AddWaypoint(const api::ObjectMeta& meta, istio::workload::Service& out,
-                   ObjectStatus& status) const;
+  // Sets waypoint and its condition of a service. The waypoint, if it is bound.
+  std::optional<WaypointRef> AddWaypoint(const k8s::Key& key, const api::ObjectMeta& meta,
+                                         istio::workload::Service& out, ObjectStatus& status) const;
+  // As its labels say, else as its rules need.
+  std::optional<WaypointBinding> BindService(const k8s::Key& key,
+                                             const api::ObjectMeta& meta) const;
+  void SetL7Services(const k8s::Key& key, std::vector<L7Service> services);
   TargetResult ResolveTarget(const api::PolicyTargetReference& target, const std::string& ns) const;
   std::vector<std::string> PolicyKeysFor(const std::string& ns, const k8s::Labels& labels) const;
 
@@ -131,15 +210,30 @@ class Compiler {
   VipAllocator vips_;
 
   using Slot = std::pair<ResourceType, std::string>;
-  Resources addresses_;
-  Resources authorizations_;
+  std::array<Resources, std::size(kResourceTypes)> resources_;
   std::map<Slot, k8s::Key> producers_;
   std::map<std::pair<ResourceType, k8s::Key>, std::set<std::string>> produced_;
   std::map<Slot, ResourceRef> changes_;
   std::map<k8s::Key, ObjectStatus> statuses_;
   std::set<k8s::Key> with_status_;
+  std::map<std::string, std::shared_ptr<const api::AuthorizationPolicy>>
+      http_policies_;                 // that select workloads and need a waypoint
+  std::map<k8s::Key, Guard> guards_;  // of workloads
+  bool guards_dirty_ = false;
+  std::map<k8s::Key, std::string> needs_;  // services that get a waypoint unasked, and why
+  bool needs_dirty_ = true;
+  std::map<k8s::Key, std::string> made_;     // objects of our own, as JSON
+  std::map<k8s::Key, std::string> objects_;  // those that changed
+  std::set<k8s::Key> l7_told_;               // rules with a status
+  L7Directory l7_services_;
+  bool l7_dirty_ = true;
+  bool l7_in_use_ = false;           // some service is behind a waypoint
+  std::set<std::string> l7_labels_;  // keys that rules ask for
   uint64_t compiled_ = 0;
 };
+
+// A waypoint that is made without being asked for is called so.
+inline constexpr char kAutoWaypoint[] = "waypoint";
 
 // Of a workload, with its aliases and owner.
 Resource MakeWorkload(const istio::workload::Workload& workload);

@@ -125,6 +125,13 @@ void Compiler::MarkTargeting(const std::string& ns, Dirty& dirty) const {
   }
 }
 
+void Compiler::MarkHttpPolicies(Dirty& dirty) const {
+  for (const auto& [name, policy] : http_policies_) {
+    const api::ObjectMeta& meta = policy->metadata();
+    dirty.keys.insert({Kind::kAuthorizationPolicy, meta.namespace_(), meta.name()});
+  }
+}
+
 void Compiler::MarkEverything(Dirty& dirty) const {
   const auto mark = [&dirty](Kind kind, const auto& all) {
     for (const auto& [ns, named] : all) {
@@ -138,6 +145,7 @@ void Compiler::MarkEverything(Dirty& dirty) const {
   mark(Kind::kServiceEntry, store_.service_entries);
   mark(Kind::kWorkloadEntry, store_.workload_entries);
   mark(Kind::kGateway, store_.gateways);
+  mark(Kind::kRequestAuthentication, store_.request_authentications);
   for (const auto& policy : store_.peer_authentications) {
     dirty.keys.insert(
         {Kind::kPeerAuthentication, policy->metadata().namespace_(), policy->metadata().name()});
@@ -145,7 +153,7 @@ void Compiler::MarkEverything(Dirty& dirty) const {
   dirty.static_strict = true;
 }
 
-void Compiler::NoteNamespace(const k8s::Event& event, Dirty& dirty) const {
+void Compiler::NoteNamespace(const k8s::Event& event, Dirty& dirty) {
   const Key& key = event.object.key();
   const api::Namespace* space = store_.SpaceOf(key.name);
   for (const auto& [name, service] : store_.In(store_.services, key.name)) {
@@ -154,6 +162,7 @@ void Compiler::NoteNamespace(const k8s::Event& event, Dirty& dirty) const {
   for (const auto& [name, entry] : store_.In(store_.service_entries, key.name)) {
     dirty.keys.insert({Kind::kServiceEntry, key.name, name});
   }
+  needs_dirty_ = true;
   const bool same = !event.deleted && space != nullptr &&
                     SameMap(space->metadata().labels(), event.object.metadata().labels());
   if (same) return;
@@ -164,6 +173,7 @@ void Compiler::NoteNamespace(const k8s::Event& event, Dirty& dirty) const {
     dirty.keys.insert({Kind::kWorkloadEntry, key.name, name});
   }
   MarkTargeting(key.name, dirty);
+  MarkHttpPolicies(dirty);
   if (key.name == flags_.system_namespace) dirty.everything = true;
 }
 
@@ -172,6 +182,13 @@ void Compiler::NoteNamespace(const k8s::Event& event, Dirty& dirty) const {
 void Compiler::NoteGateway(const Key& key, Dirty& dirty) const {
   dirty.keys.insert(key);
   MarkTargeting("", dirty);
+  MarkHttpPolicies(dirty);
+  if (key.name == kAutoWaypoint && settings_.auto_waypoints) {
+    MarkWorkloads(key.ns, dirty);
+    for (const auto& [service, why] : needs_) {
+      if (service.ns == key.ns) dirty.keys.insert(service);
+    }
+  }
   const WaypointRef ref{key.ns, key.name};
   const auto mark = [&](Kind kind, const auto& all, auto labels_of) {
     for (const auto& [ns, named] : all) {
@@ -206,7 +223,7 @@ void Compiler::NoteGateway(const Key& key, Dirty& dirty) const {
       dirty.keys.insert({Kind::kPod, key.ns, name});
     }
   }
-  if (!settings_.auto_allow_waypoint) return;
+  if (!settings_.auto_allow_waypoint && !settings_.selector_policies_at_waypoints) return;
   for (const auto& [ns, services] : store_.services) {
     for (const auto& [name, service] : services) {
       if (dirty.keys.count({Kind::kService, ns, name}) != 0) MarkService(*service, dirty);
@@ -221,9 +238,11 @@ void Compiler::Note(const k8s::Event& event, Dirty& dirty) {
     case Kind::kPod: {
       dirty.keys.insert(key);
       const auto pod = store_.Find(store_.pods, key.ns, key.name);
-      if (pod == nullptr || !settings_.auto_allow_waypoint) break;
+      if (pod == nullptr) break;
       const std::string& gateway = k8s::ValueOf(pod->metadata().labels(), k8s::kGatewayNameLabel);
-      if (!gateway.empty()) NoteGateway({Kind::kGateway, key.ns, gateway}, dirty);
+      if (gateway.empty()) break;
+      if (settings_.manage_waypoints) dirty.keys.insert({Kind::kGateway, key.ns, gateway});
+      if (settings_.auto_allow_waypoint) NoteGateway({Kind::kGateway, key.ns, gateway}, dirty);
       break;
     }
     case Kind::kEndpointSlice:
@@ -238,6 +257,7 @@ void Compiler::Note(const k8s::Event& event, Dirty& dirty) {
       break;
     case Kind::kService:
       dirty.keys.insert(key);
+      needs_dirty_ = true;
       if (const auto service = store_.Find(store_.services, key.ns, key.name)) {
         MarkService(*service, dirty);
       }
@@ -245,6 +265,7 @@ void Compiler::Note(const k8s::Event& event, Dirty& dirty) {
       break;
     case Kind::kServiceEntry:
       dirty.keys.insert(key);
+      needs_dirty_ = true;
       if (const auto entry = store_.Find(store_.service_entries, key.ns, key.name)) {
         for (const std::string& host : entry->spec().hosts()) MarkHost(host, dirty);
       }
@@ -272,8 +293,11 @@ void Compiler::Note(const k8s::Event& event, Dirty& dirty) {
       break;
     case Kind::kAuthorizationPolicy:
       dirty.keys.insert(key);
+      l7_dirty_ = needs_dirty_ = true;
       if (const auto policy = store_.Find(store_.policies, key.ns, key.name);
-          policy != nullptr && !policy->spec().selector().match_labels().empty()) {
+          policy != nullptr && !HasTargets(*policy) &&
+          (!policy->spec().selector().match_labels().empty() ||
+           settings_.selector_policies_at_waypoints)) {
         MarkGoverned(key.ns, policy->spec().selector().match_labels(), dirty);
       }
       break;
@@ -288,6 +312,15 @@ void Compiler::Note(const k8s::Event& event, Dirty& dirty) {
           dirty.keys.insert({Kind::kPeerAuthentication, ns, policy->metadata().name()});
         }
       }
+      break;
+    case Kind::kVirtualService:
+    case Kind::kDestinationRule:
+      l7_dirty_ = needs_dirty_ = true;
+      break;
+    case Kind::kRequestAuthentication:
+    case Kind::kTelemetry:
+      dirty.keys.insert(key);
+      l7_dirty_ = true;
       break;
     case Kind::kConfigMap:
       if (key.ns == flags_.system_namespace && key.name == "istio") dirty.everything = true;

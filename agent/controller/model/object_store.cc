@@ -38,7 +38,9 @@ size_t Count(const ObjectStore::ByNamespace<T>& all) {
 size_t ObjectStore::size() const {
   return namespaces.size() + nodes.size() + gateway_classes.size() + peer_authentications.size() +
          Count(pods) + Count(services) + Count(slices) + Count(policies) + Count(service_entries) +
-         Count(workload_entries) + Count(workload_groups) + Count(gateways);
+         Count(workload_entries) + Count(workload_groups) + Count(gateways) +
+         Count(virtual_services) + Count(destination_rules) + Count(request_authentications) +
+         Count(telemetries);
 }
 
 const api::Namespace* ObjectStore::SpaceOf(const std::string& ns) const {
@@ -100,6 +102,16 @@ void ObjectStore::Store(const k8s::Event& event) {
       return Put(gateways, event);
     case k8s::Kind::kConfigMap:
       return Put(config_maps, event);
+    case k8s::Kind::kVirtualService:
+      return Put(virtual_services, event);
+    case k8s::Kind::kDestinationRule:
+      return Put(destination_rules, event);
+    case k8s::Kind::kRequestAuthentication:
+      return Put(request_authentications, event);
+    case k8s::Kind::kTelemetry:
+      return Put(telemetries, event);
+    case k8s::Kind::kServiceAccount:
+      return Put(service_accounts, event);
     case k8s::Kind::kPod:
       if (const auto old = Find(pods, key.ns, key.name)) {
         Drop(pods_on, old->spec().node_name(), key);

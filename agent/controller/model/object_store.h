@@ -56,6 +56,11 @@ struct ObjectStore {
   ByNamespace<api::WorkloadGroup> workload_groups;
   ByNamespace<api::Gateway> gateways;
   ByNamespace<api::ConfigMap> config_maps;
+  ByNamespace<api::ServiceAccount> service_accounts;
+  ByNamespace<api::VirtualService> virtual_services;
+  ByNamespace<api::DestinationRule> destination_rules;
+  ByNamespace<api::RequestAuthentication> request_authentications;
+  ByNamespace<api::Telemetry> telemetries;
   std::vector<k8s::PeerAuthenticationRef> peer_authentications;
   SelectorIndex service_selectors;
   SelectorIndex entry_selectors;                              // of ServiceEntries

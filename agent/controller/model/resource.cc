@@ -5,15 +5,30 @@
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <xxhash.h>
 
+#include <array>
+
 namespace mesh::controller {
 
-std::string_view UrlOf(ResourceType type) {
-  return type == ResourceType::kAddress ? kAddressUrl : kAuthorizationUrl;
-}
+namespace {
 
-std::string_view NameOf(ResourceType type) {
-  return type == ResourceType::kAddress ? "address" : "authorization";
-}
+struct TypeInfo {
+  std::string_view name;
+  std::string_view url;
+};
+constexpr std::array<TypeInfo, std::size(kResourceTypes)> kTypes = {
+    {{"address", kAddressUrl},
+     {"authorization", kAuthorizationUrl},
+     {"peer", "type.googleapis.com/mesh.l7.v1.Peer"},
+     {"policy", "type.googleapis.com/mesh.l7.v1.Policy"},
+     {"authentication", "type.googleapis.com/mesh.l7.v1.Authentication"},
+     {"telemetry", "type.googleapis.com/mesh.l7.v1.Telemetry"},
+     {"cluster", "type.googleapis.com/mesh.l7.v1.Cluster"},
+     {"frontend", "type.googleapis.com/mesh.l7.v1.Frontend"}}};
+
+}  // namespace
+
+std::string_view UrlOf(ResourceType type) { return kTypes[static_cast<size_t>(type)].url; }
+std::string_view NameOf(ResourceType type) { return kTypes[static_cast<size_t>(type)].name; }
 
 std::string_view WorkloadBody(const Resource& resource) {
   google::protobuf::io::CodedInputStream input(

@@ -10,9 +10,21 @@
 
 namespace mesh::controller {
 
-enum class ResourceType { kAddress, kAuthorization };
-inline constexpr ResourceType kResourceTypes[] = {ResourceType::kAddress,
-                                                  ResourceType::kAuthorization};
+// Those from kPeer on are for waypoints (proto/l7_*.proto).
+enum class ResourceType {
+  kAddress,
+  kAuthorization,
+  kPeer,
+  kPolicy,
+  kAuthentication,
+  kTelemetry,
+  kCluster,
+  kFrontend
+};
+inline constexpr ResourceType kResourceTypes[] = {
+    ResourceType::kAddress, ResourceType::kAuthorization,  ResourceType::kPeer,
+    ResourceType::kPolicy,  ResourceType::kAuthentication, ResourceType::kTelemetry,
+    ResourceType::kCluster, ResourceType::kFrontend};
 
 inline constexpr std::string_view kAddressUrl = "type.googleapis.com/istio.workload.Address";
 // Addresses that are workloads, as workloads; for clients that know no services.
@@ -31,6 +43,7 @@ struct Resource {
   std::string owner;  // for a workload: its node; what a client of that node always gets
   std::vector<std::string> services;  // for a workload: names of the services it is an endpoint of
   bool workload = false;              // an Address that is one
+  std::vector<std::string> waypoints{};  // namespace/name of those it is for alone; none: all
 };
 using ResourceRef = std::shared_ptr<const Resource>;
 

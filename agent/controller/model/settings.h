@@ -3,10 +3,21 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "proto/api/kube_core.pb.h"
 
 namespace mesh::controller {
+
+// Where spans go: an extension provider of the mesh configuration.
+struct TracingProvider {
+  std::string name;
+  std::string service;  // host
+  uint32_t port = 0;
+  std::string path;
+  bool otlp = false;  // else Zipkin
+  bool operator==(const TracingProvider&) const = default;
+};
 
 struct Settings {
   std::string system_namespace = "istio-system";
@@ -18,6 +29,17 @@ struct Settings {
   std::string network;
   bool auto_allow_waypoint = false;  // admit waypoints to the workloads behind them
   bool dry_run_policies = false;     // send policies annotated istio.io/dry-run
+  // Policies that select workloads are enforced at waypoints, by the client that a waypoint knows,
+  // where there is one: always when they need HTTP, else for what comes through one anyway.
+  bool selector_policies_at_waypoints = false;
+  bool manage_waypoints = false;  // make Service and ServiceAccount of waypoints, tell their status
+  bool auto_waypoints = false;    // make a waypoint where rules need one
+
+  std::vector<TracingProvider> tracing_providers;
+  std::string default_tracing;  // name of a provider; empty: none
+  double trace_sampling_percent = 1;
+  bool access_log = true;
+  bool access_log_json = false;
 
   bool operator==(const Settings&) const = default;
 };

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <set>
 
+#include "agent/controller/translate/policy_target.h"
 #include "agent/k8s/labels.h"
 #include "ztunnel/base/ip.h"
 
@@ -188,11 +189,13 @@ TranslatedPolicy TranslateAuthorization(const api::AuthorizationPolicy& policy,
                                         const Settings& settings) {
   const Spec& spec = policy.spec();
   const auto& meta = policy.metadata();
-  if (spec.has_target_ref() || !spec.target_refs().empty()) return {};
+  if (HasTargets(policy)) return {};
   if (spec.action() != Spec::ALLOW && spec.action() != Spec::DENY) {
-    return {std::nullopt, MakeCondition(policy, false, "UnsupportedValue",
-                                        fmt::format("ztunnel does not support the {} action",
-                                                    Spec::Action_Name(spec.action())))};
+    return {std::nullopt,
+            MakeCondition(policy, false, "UnsupportedValue",
+                          fmt::format("ztunnel does not support the {} action",
+                                      Spec::Action_Name(spec.action()))),
+            spec.action() == Spec::CUSTOM};
   }
   const bool dry_run = k8s::ValueOf(meta.annotations(), "istio.io/dry-run") == "true";
   if (dry_run && !settings.dry_run_policies) {
@@ -201,7 +204,8 @@ TranslatedPolicy TranslateAuthorization(const api::AuthorizationPolicy& policy,
         MakeCondition(policy, false, "UnsupportedValue",
                       fmt::format("found policy \"{}/{}\" using dry-run annotation, but support "
                                   "for ambient dry-run authorizationPolicies isn't enabled",
-                                  meta.namespace_(), meta.name()))};
+                                  meta.namespace_(), meta.name())),
+        false};
   }
   sec::Authorization out;
   out.set_name(meta.name());
@@ -216,7 +220,7 @@ TranslatedPolicy TranslateAuthorization(const api::AuthorizationPolicy& policy,
   Translator translator(policy);
   translator.AddGroups(out);
   if (translator.l7().empty()) {
-    return {std::move(out), MakeCondition(policy, true, "Accepted", "attached to ztunnel")};
+    return {std::move(out), MakeCondition(policy, true, "Accepted", "attached to ztunnel"), false};
   }
   std::string consequence =
       "DENY policy with HTTP attributes is enforced without the HTTP rules. This will be more "
@@ -236,7 +240,8 @@ TranslatedPolicy TranslateAuthorization(const api::AuthorizationPolicy& policy,
       MakeCondition(policy, true, "UnsupportedValue",
                     fmt::format("ztunnel does not support HTTP attributes (found: {}). In ambient "
                                 "mode you must use a waypoint proxy to enforce HTTP rules. {}",
-                                fmt::join(translator.l7(), ", "), consequence))};
+                                fmt::join(translator.l7(), ", "), consequence)),
+      !dry_run};
 }
 
 }  // namespace mesh::controller

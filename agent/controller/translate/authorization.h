@@ -16,6 +16,7 @@ struct TranslatedPolicy {
   std::optional<istio::security::Authorization> authorization;  // none: not for node proxies
   // ZtunnelAccepted; none for policies with targets, which are for waypoints.
   std::optional<api::Condition> condition;
+  bool needs_waypoint = false;  // selects workloads, and asks for more than a node proxy can check
 };
 TranslatedPolicy TranslateAuthorization(const api::AuthorizationPolicy& policy,
                                         const Settings& settings);

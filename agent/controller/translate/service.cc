@@ -20,52 +20,52 @@ std::string Lower(std::string_view text) {
   return lower;
 }
 
-// Istio's reading of a port's name or appProtocol. UNKNOWN is also the answer for protocols that
-// the wire has no word for.
-struct Parsed {
-  bool known = false;
-  wl::AppProtocol protocol = wl::UNKNOWN;
+struct Word {
+  std::string_view word;
+  PortProtocol protocol;
+  wl::AppProtocol wire = wl::UNKNOWN;
 };
-Parsed ParseProtocol(std::string_view name) {
+constexpr std::array<Word, 12> kWords = {{{"http", PortProtocol::kHttp, wl::HTTP11},
+                                          {"http2", PortProtocol::kHttp2, wl::HTTP2},
+                                          {"grpc", PortProtocol::kGrpc, wl::GRPC},
+                                          {"grpc-web", PortProtocol::kGrpcWeb},
+                                          {"https", PortProtocol::kTls, wl::TLS},
+                                          {"tls", PortProtocol::kTls, wl::TLS},
+                                          {"tcp", PortProtocol::kTcp, wl::TCP},
+                                          {"udp", PortProtocol::kUdp},
+                                          {"mongo", PortProtocol::kTcp},
+                                          {"redis", PortProtocol::kTcp},
+                                          {"mysql", PortProtocol::kTcp},
+                                          {"http_proxy", PortProtocol::kTcp}}};
+
+// Istio's reading of a port's name or appProtocol; null when it says nothing.
+const Word* FindWord(std::string_view name) {
   const std::string lower = Lower(name);
-  if (lower.rfind("grpc-web", 0) == 0) return {true, wl::UNKNOWN};
-  const std::string word = lower.substr(0, lower.find('-'));
-  constexpr std::array<std::pair<std::string_view, wl::AppProtocol>, 11> kWords = {
-      {{"http", wl::HTTP11},
-       {"http2", wl::HTTP2},
-       {"grpc", wl::GRPC},
-       {"https", wl::TLS},
-       {"tls", wl::TLS},
-       {"tcp", wl::TCP},
-       {"udp", wl::UNKNOWN},
-       {"mongo", wl::UNKNOWN},
-       {"redis", wl::UNKNOWN},
-       {"mysql", wl::UNKNOWN},
-       {"http_proxy", wl::UNKNOWN}}};
-  for (const auto& [known, protocol] : kWords) {
-    if (word == known) return {true, protocol};
+  const std::string word =
+      lower.rfind("grpc-web", 0) == 0 ? "grpc-web" : lower.substr(0, lower.find('-'));
+  for (const Word& known : kWords) {
+    if (known.word == word) return &known;
   }
-  return {};
+  return nullptr;
 }
 
-wl::AppProtocol ProtocolOf(const api::ServicePort& port) {
+const Word* WordOf(const api::ServicePort& port) {
   const std::string& app = port.app_protocol();
-  Parsed parsed;
-  if (app == "kubernetes.io/h2c") {
-    parsed = {true, wl::HTTP2};
-  } else if (app == "kubernetes.io/ws") {
-    parsed = {true, wl::HTTP11};
-  } else if (app == "kubernetes.io/wss") {
-    parsed = {true, wl::TLS};
-  } else {
-    parsed = ParseProtocol(app.empty() ? port.name() : app);
-  }
-  if (parsed.known) return parsed.protocol;
-  // Server-first protocols on their usual ports.
+  if (app == "kubernetes.io/h2c") return FindWord("http2");
+  if (app == "kubernetes.io/ws") return FindWord("http");
+  if (app == "kubernetes.io/wss") return FindWord("https");
+  if (const Word* word = FindWord(app.empty() ? port.name() : app)) return word;
   for (const int number : {25, 53, 3306, 27017}) {
-    if (port.port() == number) return wl::TCP;
+    if (port.port() == number) return FindWord("tcp");
   }
-  return wl::UNKNOWN;
+  return nullptr;
+}
+
+PortProtocol ProtocolOf(const Word* word) {
+  return word == nullptr ? PortProtocol::kUnknown : word->protocol;
+}
+wl::AppProtocol AppProtocolOf(const Word* word) {
+  return word == nullptr ? wl::UNKNOWN : word->wire;
 }
 
 bool IsTcp(std::string_view protocol) { return protocol.empty() || protocol == "TCP"; }
@@ -100,7 +100,16 @@ void Prefer(std::initializer_list<Lb::Scope> scopes, Lb::Mode mode, wl::Service&
 
 }  // namespace
 
-wl::AppProtocol ProtocolNamed(std::string_view word) { return ParseProtocol(word).protocol; }
+PortProtocol ProtocolOf(const api::ServicePort& port) {
+  return IsTcp(port.protocol()) ? ProtocolOf(WordOf(port)) : PortProtocol::kUdp;
+}
+PortProtocol ProtocolOf(const api::ServiceEntryPort& port) {
+  return ProtocolOf(FindWord(port.protocol()));
+}
+wl::AppProtocol AppProtocolOf(const api::ServicePort& port) { return AppProtocolOf(WordOf(port)); }
+wl::AppProtocol AppProtocolOf(const api::ServiceEntryPort& port) {
+  return AppProtocolOf(FindWord(port.protocol()));
+}
 
 uint32_t TargetNumber(const api::ServicePort& port) {
   const auto& target = port.target_port();
@@ -171,7 +180,7 @@ wl::Service TranslateService(const api::Service& service, const api::Namespace* 
     auto& added = *out.add_ports();
     added.set_service_port(static_cast<uint32_t>(port.port()));
     added.set_target_port(TargetNumber(port));
-    added.set_app_protocol(ProtocolOf(port));
+    added.set_app_protocol(AppProtocolOf(port));
   }
   out.set_ip_families(FamiliesOf(service.spec()));
   if (service.spec().internal_traffic_policy() == "Local") {

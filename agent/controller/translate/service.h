@@ -5,6 +5,7 @@
 #include <string>
 
 #include "agent/controller/model/settings.h"
+#include "proto/api/istio_networking.pb.h"
 #include "proto/api/kube_core.pb.h"
 #include "proto/workload.pb.h"
 
@@ -13,8 +14,13 @@ namespace mesh::controller {
 std::string HostnameOf(const api::Service& service, const Settings& settings);
 std::string ResourceNameOf(const api::Service& service, const Settings& settings);  // ns/hostname
 
-// What a protocol's word means on the wire; UNKNOWN for words that the wire does not have.
-istio::workload::AppProtocol ProtocolNamed(std::string_view word);
+// What a port speaks, by its appProtocol, its name, or (server-first protocols) its number.
+enum class PortProtocol { kUnknown, kHttp, kHttp2, kGrpc, kGrpcWeb, kTls, kTcp, kUdp };
+PortProtocol ProtocolOf(const api::ServicePort& port);
+PortProtocol ProtocolOf(const api::ServiceEntryPort& port);
+// The same on the wire; UNKNOWN for what the wire has no word for.
+istio::workload::AppProtocol AppProtocolOf(const api::ServicePort& port);
+istio::workload::AppProtocol AppProtocolOf(const api::ServiceEntryPort& port);
 // The target as a number; 0 when it is a name.
 uint32_t TargetNumber(const api::ServicePort& port);
 uint32_t FindNamedPort(const api::Pod& pod, const std::string& name);  // 0: none

@@ -93,7 +93,7 @@ wl::Service TranslateHost(const api::ServiceEntry& entry, const std::string& hos
     wl::Port& added = *out.add_ports();
     added.set_service_port(static_cast<uint32_t>(port.number()));
     added.set_target_port(TargetOf(port));
-    added.set_app_protocol(ProtocolNamed(port.protocol()));
+    added.set_app_protocol(AppProtocolOf(port));
   }
   for (const std::string& name : spec.subject_alt_names()) out.add_subject_alt_names(name);
   if (spec.resolution() == Spec::NONE) {

@@ -16,7 +16,6 @@ constexpr char kUse[] = "istio.io/use-waypoint";
 constexpr char kUseNamespace[] = "istio.io/use-waypoint-namespace";
 constexpr char kFor[] = "istio.io/waypoint-for";
 constexpr char kIngress[] = "istio.io/ingress-use-waypoint";
-constexpr char kManaged[] = "gateway.istio.io/managed";
 constexpr char kBinding[] = "ambient.istio.io/waypoint-inbound-binding";
 constexpr uint32_t kHbonePort = 15008;
 
@@ -65,12 +64,13 @@ bool Serves(const WaypointObjects& objects, TrafficType type) {
   }
   const std::string& told = ValueOf(objects.gateway->metadata().labels(), kFor);
   if (!told.empty()) what = told;
+  if (type == TrafficType::kAny) return what != "none";
   return what == "all" || what == (type == TrafficType::kService ? "service" : "workload");
 }
 
-wl::GatewayAddress AddressOf(const api::Gateway& gateway, const Settings& settings) {
+wl::GatewayAddress AddressOf(const api::Gateway& gateway, const api::GatewayAddress& address,
+                             const Settings& settings) {
   wl::GatewayAddress out;
-  const api::GatewayAddress& address = gateway.status().addresses(0);
   const auto ip = IpAddress::Parse(address.value());
   if (ip && address.type() != "Hostname") {
     out.mutable_address()->set_network(settings.network);
@@ -95,7 +95,7 @@ void Refuse(WaypointBinding& binding, const char* reason, std::string message) {
 
 std::optional<WaypointWish> WaypointWishOf(const api::ObjectMeta& meta, const k8s::Labels& labels,
                                            const api::Namespace* space) {
-  if (ValueOf(labels, kManaged) == "istio.io-mesh-controller") return std::nullopt;
+  if (ValueOf(labels, kManagedLabel) == kManagedByUs) return std::nullopt;
   const auto from = [&](const k8s::Labels& told, bool own) -> std::optional<WaypointWish> {
     const std::string& name = ValueOf(told, kUse);
     if (name == "none") return std::nullopt;
@@ -107,6 +107,12 @@ std::optional<WaypointWish> WaypointWishOf(const api::ObjectMeta& meta, const k8
     return from(space->metadata().labels(), false);
   }
   return std::nullopt;
+}
+
+bool OptsOutOfWaypoints(const k8s::Labels& labels, const api::Namespace* space) {
+  if (ValueOf(labels, kManagedLabel) == kManagedByUs) return true;
+  if (!ValueOf(labels, kUse).empty()) return ValueOf(labels, kUse) == "none";
+  return space != nullptr && ValueOf(space->metadata().labels(), kUse) == "none";
 }
 
 WaypointBinding BindWaypoint(const WaypointWish& wish, const std::string& ns, TrafficType type,
@@ -127,13 +133,28 @@ WaypointBinding BindWaypoint(const WaypointWish& wish, const std::string& ns, Tr
                        "not support",
                        type == TrafficType::kService ? "service" : "workload", ref.ToString()));
   } else {
-    binding.address = AddressOf(*objects.gateway, settings);
+    binding.address = AddressOfWaypoint(*objects.gateway, settings);
     binding.condition.set_status("True");
     binding.condition.set_reason("WaypointAccepted");
     binding.condition.set_message(
         fmt::format("Successfully attached to waypoint {}", ref.ToString()));
   }
   return binding;
+}
+
+std::string IdentityOf(const WaypointRef& ref, const Settings& settings) {
+  return fmt::format("{}/ns/{}/sa/{}", settings.trust_domain, ref.ns, ref.name);
+}
+
+wl::GatewayAddress AddressOfWaypoint(const api::Gateway& gateway, const Settings& settings) {
+  if (!gateway.status().addresses().empty()) {
+    return AddressOf(gateway, gateway.status().addresses(0), settings);
+  }
+  api::GatewayAddress address;
+  address.set_type("Hostname");
+  address.set_value(fmt::format("{}.{}.svc.{}", gateway.metadata().name(),
+                                gateway.metadata().namespace_(), settings.cluster_domain));
+  return AddressOf(gateway, address, settings);
 }
 
 std::optional<wl::ApplicationTunnel> ApplicationTunnelOf(const api::Gateway& gateway,

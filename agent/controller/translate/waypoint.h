@@ -13,12 +13,12 @@
 
 namespace mesh::controller {
 
-enum class TrafficType { kService, kWorkload };
+enum class TrafficType { kService, kWorkload, kAny };
 
 struct WaypointRef {
   std::string ns;
   std::string name;
-  bool operator==(const WaypointRef&) const = default;
+  auto operator<=>(const WaypointRef&) const = default;
   std::string ToString() const { return ns + "/" + name; }
 };
 
@@ -30,6 +30,9 @@ struct WaypointWish {
 };
 std::optional<WaypointWish> WaypointWishOf(const api::ObjectMeta& meta, const k8s::Labels& labels,
                                            const api::Namespace* space);
+
+// Whether an object says that it has none, or belongs to a waypoint.
+bool OptsOutOfWaypoints(const k8s::Labels& labels, const api::Namespace* space);
 
 // Not granted: `address` is empty and `condition` says why.
 struct WaypointBinding {
@@ -45,6 +48,16 @@ struct WaypointObjects {
 };
 WaypointBinding BindWaypoint(const WaypointWish& wish, const std::string& ns, TrafficType type,
                              const WaypointObjects& objects, const Settings& settings);
+
+inline constexpr char kWaypointClass[] = "istio-waypoint";
+inline constexpr char kManagedLabel[] = "gateway.istio.io/managed";
+inline constexpr char kManagedByUs[] = "istio.io-mesh-controller";
+
+// Who a waypoint's pods are: the service account that is called as the Gateway.
+std::string IdentityOf(const WaypointRef& ref, const Settings& settings);
+// Where a waypoint is, or will be when its pods are there.
+istio::workload::GatewayAddress AddressOfWaypoint(const api::Gateway& gateway,
+                                                  const Settings& settings);
 
 // How a waypoint's pods take what arrives, from the gateway's annotation or its class's.
 std::optional<istio::workload::ApplicationTunnel> ApplicationTunnelOf(

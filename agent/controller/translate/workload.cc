@@ -146,9 +146,6 @@ wl::Workload TranslatePod(const api::Pod& pod, const WorkloadContext& context,
   for (const api::Service* service : context.services) {
     (*out.mutable_services())[ResourceNameOf(*service, settings)] = PortsOn(*service, pod);
   }
-  for (const std::string& policy : context.authorization_policies) {
-    out.add_authorization_policies(policy);
-  }
   out.set_status(IsReady(pod) ? wl::HEALTHY : wl::UNHEALTHY);
   out.set_cluster_id(settings.cluster_id);
   AddLocality(context.node, out);

@@ -25,10 +25,10 @@ void AddCanonical(const k8s::Labels& labels, const std::string& name,
                   istio::workload::Workload& out);
 
 struct WorkloadContext {
-  const api::Node* node = nullptr;                  // null: unknown
-  std::vector<const api::Service*> services;        // those that select it
-  std::vector<std::string> authorization_policies;  // namespace/name
+  const api::Node* node = nullptr;            // null: unknown
+  std::vector<const api::Service*> services;  // those that select it
 };
+// Without what objects of other kinds say of it: policies and waypoint.
 istio::workload::Workload TranslatePod(const api::Pod& pod, const WorkloadContext& context,
                                        const Settings& settings);
 

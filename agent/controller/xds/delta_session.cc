@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "agent/k8s/labels.h"
 #include "ztunnel/base/status.h"
 
 namespace mesh::controller {
@@ -19,6 +20,24 @@ bool Contains(const google::protobuf::RepeatedPtrField<std::string>& names, std:
 std::string MetadataOf(const envoy::service::discovery::v3::Node& node, const std::string& key) {
   const auto it = node.metadata().fields().find(key);
   return it == node.metadata().fields().end() ? "" : it->second.string_value();
+}
+
+// namespace/name of the Gateway that the client is a pod of.
+std::string WaypointOf(const envoy::service::discovery::v3::Node& node) {
+  const auto labels = node.metadata().fields().find("LABELS");
+  if (labels == node.metadata().fields().end()) return "";
+  const auto& told = labels->second.struct_value().fields();
+  const auto name = told.find(k8s::kGatewayNameLabel);
+  if (name == told.end() || name->second.string_value().empty()) return "";
+  return MetadataOf(node, "NAMESPACE") + "/" + name->second.string_value();
+}
+
+// What waypoints are told, in this order; the last two name the others.
+constexpr ResourceType kForWaypoints[] = {ResourceType::kPolicy,    ResourceType::kAuthentication,
+                                          ResourceType::kTelemetry, ResourceType::kPeer,
+                                          ResourceType::kCluster,   ResourceType::kFrontend};
+bool IsNamed(ResourceType type) {
+  return type != ResourceType::kPeer && type != ResourceType::kFrontend;
 }
 
 // <type>~<ip>~<id>~<domain>
@@ -36,6 +55,7 @@ absl::Status DeltaSession::OnRequest(const Request& request) {
     node_name_ = MetadataOf(request.node(), "NODE_NAME");
     pod_name_ = MetadataOf(request.node(), "NAME");
     client_version_ = MetadataOf(request.node(), "ISTIO_VERSION");
+    waypoint_ = WaypointOf(request.node());
   }
   Subscription* const found = SubscriptionTo(request.type_url());
   if (found == nullptr) return absl::OkStatus();  // a type that is not served is never answered
@@ -71,7 +91,10 @@ DeltaSession::Subscription* DeltaSession::SubscriptionTo(std::string_view type_u
 }
 
 bool DeltaSession::Shows(const Subscription& subscription, const Resource& resource) const {
-  return resource.workload || !subscription.status.workloads_only;
+  if (subscription.status.workloads_only && !resource.workload) return false;
+  const auto& waypoints = resource.waypoints;
+  return waypoints.empty() ||
+         std::find(waypoints.begin(), waypoints.end(), waypoint_) != waypoints.end();
 }
 
 absl::Status DeltaSession::Start(const Request& request, Subscription& subscription) {
@@ -97,7 +120,7 @@ absl::Status DeltaSession::Start(const Request& request, Subscription& subscript
   }
   for (const auto& [name, version] : subscription.known) subscription.dirty.insert(name);
   // Policies are always sent anew: a client that lost one would not know.
-  if (type == ResourceType::kAuthorization) {
+  if (type == ResourceType::kAuthorization || type == ResourceType::kPolicy) {
     for (const std::string& name : subscription.dirty) {
       if (all.count(name) != 0) subscription.forced.insert(name);
     }
@@ -164,7 +187,9 @@ void DeltaSession::OnAnswer(const Request& request, Subscription& subscription) 
 }
 
 bool DeltaSession::Wants(const Subscription& subscription, const ResourceChange& change) const {
-  if (change.resource != nullptr && !Shows(subscription, *change.resource)) return false;
+  if (change.resource != nullptr && !Shows(subscription, *change.resource)) {
+    return subscription.known.count(change.name) != 0;  // it is another's now
+  }
   if (subscription.wildcard || subscription.known.count(change.name) != 0 ||
       subscription.names.count(change.name) != 0) {
     return true;
@@ -198,9 +223,11 @@ void DeltaSession::OnChanges(const std::vector<ResourceChange>& changes) {
 std::optional<DeltaSession::Response> DeltaSession::Next(const std::string& version,
                                                          absl::Time now) {
   auto response = NextForNodes(version, now);
-  if (response || !MaySend(workloads_, now)) return response;
-  return Respond(ResourceType::kAddress, workloads_, std::exchange(workloads_.dirty, {}), version,
-                 now);
+  if (!response && MaySend(workloads_, now)) {
+    response = Respond(ResourceType::kAddress, workloads_, std::exchange(workloads_.dirty, {}),
+                       version, now);
+  }
+  return response ? response : NextForWaypoints(version, now);
 }
 
 bool DeltaSession::MaySend(const Subscription& subscription, absl::Time now) {
@@ -210,44 +237,65 @@ bool DeltaSession::MaySend(const Subscription& subscription, absl::Time now) {
 
 std::optional<DeltaSession::Response> DeltaSession::NextForNodes(const std::string& version,
                                                                  absl::Time now) {
-  Subscription& policies = subscriptions_[ResourceType::kAuthorization];
+  constexpr ResourceType kPolicies = ResourceType::kAuthorization;
+  Subscription& policies = subscriptions_[kPolicies];
   Subscription& addresses = subscriptions_[ResourceType::kAddress];
-  if (addresses.dirty.empty()) ReleaseGone(policies);
+  if (addresses.dirty.empty()) ReleaseGone(kPolicies, policies);
   if (MaySend(policies, now)) {
-    auto response =
-        Respond(ResourceType::kAuthorization, policies, TakePolicies(policies), version, now);
+    auto response = Respond(kPolicies, policies, Take(kPolicies, policies), version, now);
     if (response) return response;
-  } else {
-    const auto& all = view_.resources(ResourceType::kAuthorization);
-    const bool waiting = std::any_of(policies.dirty.begin(), policies.dirty.end(),
-                                     [&all](const auto& name) { return all.contains(name); });
-    if (waiting) return std::nullopt;
+  } else if (HasNew(kPolicies, policies)) {
+    return std::nullopt;
   }
   if (!MaySend(addresses, now)) return std::nullopt;
   const std::set<std::string> names = std::exchange(addresses.dirty, {});
-  ReleaseGone(policies);
+  ReleaseGone(kPolicies, policies);
   auto response = Respond(ResourceType::kAddress, addresses, names, version, now);
   if (response || !MaySend(policies, now)) return response;
-  return Respond(ResourceType::kAuthorization, policies, TakePolicies(policies), version, now);
+  return Respond(kPolicies, policies, Take(kPolicies, policies), version, now);
 }
 
-// Every workload that listed these has been told of, as it now is.
-void DeltaSession::ReleaseGone(Subscription& policies) const {
-  const auto& all = view_.resources(ResourceType::kAuthorization);
-  for (auto it = policies.dirty.begin(); it != policies.dirty.end();) {
+std::optional<DeltaSession::Response> DeltaSession::NextForWaypoints(const std::string& version,
+                                                                     absl::Time now) {
+  const bool told = subscriptions_[ResourceType::kPeer].dirty.empty() &&
+                    subscriptions_[ResourceType::kFrontend].dirty.empty();
+  for (const ResourceType type : kForWaypoints) {
+    Subscription& subscription = subscriptions_[type];
+    if (!subscription.started) continue;
+    if (told || !IsNamed(type)) ReleaseGone(type, subscription);
+    if (MaySend(subscription, now)) {
+      auto response = Respond(type, subscription, Take(type, subscription), version, now);
+      if (response) return response;
+    } else if (HasNew(type, subscription)) {
+      return std::nullopt;  // what comes after may name it
+    }
+  }
+  return std::nullopt;
+}
+
+bool DeltaSession::HasNew(ResourceType type, const Subscription& subscription) const {
+  const auto& all = view_.resources(type);
+  return std::any_of(subscription.dirty.begin(), subscription.dirty.end(),
+                     [&all](const auto& name) { return all.contains(name); });
+}
+
+// Everything that named these has been told of, as it now is.
+void DeltaSession::ReleaseGone(ResourceType type, Subscription& subscription) const {
+  const auto& all = view_.resources(type);
+  for (auto it = subscription.dirty.begin(); it != subscription.dirty.end();) {
     const auto next = std::next(it);
-    if (!all.contains(*it)) policies.gone.insert(policies.dirty.extract(it));
+    if (!all.contains(*it)) subscription.gone.insert(subscription.dirty.extract(it));
     it = next;
   }
 }
 
 // Those that are there, and those whose end may be told.
-std::set<std::string> DeltaSession::TakePolicies(Subscription& policies) const {
-  const auto& all = view_.resources(ResourceType::kAuthorization);
-  std::set<std::string> names = std::exchange(policies.gone, {});
-  for (auto it = policies.dirty.begin(); it != policies.dirty.end();) {
+std::set<std::string> DeltaSession::Take(ResourceType type, Subscription& subscription) const {
+  const auto& all = view_.resources(type);
+  std::set<std::string> names = std::exchange(subscription.gone, {});
+  for (auto it = subscription.dirty.begin(); it != subscription.dirty.end();) {
     const auto next = std::next(it);
-    if (all.contains(*it)) names.insert(policies.dirty.extract(it));
+    if (all.contains(*it)) names.insert(subscription.dirty.extract(it));
     it = next;
   }
   return names;

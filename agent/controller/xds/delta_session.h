@@ -8,6 +8,9 @@
 //
 // Across types, make before break: policies that are new or changed, then addresses, then the end
 // of policies. A workload that lists a policy which the client does not have would be under none.
+// For waypoints likewise: what frontends and peers name, then those, then the end of what they
+// named. Resources that are for one waypoint are told to it alone: it says which it is by the
+// namespace and the label gateway.networking.k8s.io/gateway-name in its node metadata.
 //
 // The type Workload is the type Address without its services, a subscription of its own.
 //
@@ -93,9 +96,9 @@ class DeltaSession {
     std::set<std::string> names;               // asked for, by any name (not wildcard)
     std::map<std::string, std::string> known;  // resource name -> version the client has
     std::set<std::string> dirty;               // resource names to tell about
-    std::set<std::string> gone;     // policies whose end may be told: no longer in `dirty`
-    std::set<std::string> forced;   // to be sent even if the client has that version
-    std::set<std::string> missing;  // asked for and not there; to be told
+    std::set<std::string> gone;                // whose end may be told: no longer in `dirty`
+    std::set<std::string> forced;              // to be sent even if the client has that version
+    std::set<std::string> missing;             // asked for and not there; to be told
     std::string nonce;
     std::string version_in_flight;
     bool in_flight = false;
@@ -112,8 +115,10 @@ class DeltaSession {
   static bool MaySend(const Subscription& subscription, absl::Time now);
   // Policies and addresses.
   std::optional<Response> NextForNodes(const std::string& version, absl::Time now);
-  void ReleaseGone(Subscription& policies) const;
-  std::set<std::string> TakePolicies(Subscription& policies) const;
+  std::optional<Response> NextForWaypoints(const std::string& version, absl::Time now);
+  void ReleaseGone(ResourceType type, Subscription& subscription) const;
+  std::set<std::string> Take(ResourceType type, Subscription& subscription) const;
+  bool HasNew(ResourceType type, const Subscription& subscription) const;
   std::optional<Response> Respond(ResourceType type, Subscription& subscription,
                                   const std::set<std::string>& names, const std::string& version,
                                   absl::Time now);
@@ -126,6 +131,7 @@ class DeltaSession {
   std::string node_name_;
   std::string pod_name_;
   std::string client_version_;
+  std::string waypoint_;  // namespace/name of the Gateway whose pod the client is; empty: none
   std::map<ResourceType, Subscription> subscriptions_;
   Subscription workloads_;
   uint64_t responses_ = 0;

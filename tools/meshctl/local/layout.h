@@ -3,6 +3,7 @@
 //   /run/mesh/NAME/           ROOT: config.json state.json run.pid run.lock images.yaml
 //     manifests/              the user's objects, watched
 //     run/ run/patch/ run/pids/   objects and patches of the runtime, agents and controller
+//     run/made/               waypoints and their Services, made by the controller
 //     record/ pki/ nodes/NODE/ log/
 //   CGROUP2/mesh-NAME/        NODE/{pods/UID,system/ztunnel,system/agent,kubelet} controller
 //   runtime /run/netns/mesh-NAME-*    fabric, controller, one per node and pod
@@ -30,6 +31,7 @@ struct Layout {
   std::string manifests() const { return root() + "/manifests"; }
   std::string run() const { return root() + "/run"; }
   std::string patch() const { return root() + "/run/patch"; }
+  std::string made() const { return root() + "/run/made"; }
   std::string pids() const { return root() + "/run/pids"; }
   std::string record() const { return root() + "/record"; }  // the controller's own
   std::string pki() const { return root() + "/pki"; }

@@ -34,7 +34,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   (void)reviewer.Review(text, absl::UnixEpoch());
   (void)ReadClaims(text, absl::UnixEpoch());
   (void)JwtReviewer::Create(text);
-  if (const auto id = SpiffeId::Parse(text); id.ok() && id->ToString() != text) std::abort();
+  if (const auto id = mesh::SpiffeId::Parse(text); id.ok() && id->ToString() != text) std::abort();
   (void)authority.Sign(text, "spiffe://cluster.local/ns/a/sa/b", absl::Hours(1));
   return 0;
 }

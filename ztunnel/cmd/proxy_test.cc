@@ -199,7 +199,9 @@ TEST(ProxyAtStart, EndsOnWhatItCannotHonour) {
       {{{"LOCAL_XDS_PATH", "/does/not/exist"}}, "LOCAL_XDS_PATH: open /does/not/exist"},
   };
   for (const auto& [environment, error] : cases) {
-    Proxy proxy(*Settings::FromEnvironment(environment, 1), environment);
+    telemetry::MetricsRegistry registry;
+    telemetry::AccessLog log(registry);
+    Proxy proxy(*Settings::FromEnvironment(environment, 1), environment, registry, log);
     EXPECT_THAT(proxy.Run().ToString(), HasSubstr(error));
   }
 }

@@ -248,7 +248,8 @@ int Exec(const Context& context, const std::string& name, const std::string& con
   const auto found = FindContainer(**pod, container);
   if (!found.ok()) return Refuse(found.status());
   const Json* chosen = *found;
-  auto env = local::PodEnv(*chosen, **pod, store, config.bin_dir);
+  auto env = local::PodEnv(*chosen, **pod, store, config.bin_dir,
+                           fmt::format("{}/pods/{}", context.layout.node_dir(node), uid));
   if (!env.ok()) return Refuse(env.status());
   spec.env = *std::move(env);
   if (const char* term = std::getenv("TERM")) spec.env.push_back(std::string("TERM=") + term);

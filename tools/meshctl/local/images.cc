@@ -58,6 +58,7 @@ ImageTable::ImageTable() {
         {std::string("*examples-bookinfo-") + app + "-*", {"meshapp", "bookinfo", app, "$2"}, {}});
   }
   entries_.push_back({"*meshapp", {"meshapp"}, {}});
+  entries_.push_back({"mesh/waypoint", {"waypoint"}, {}});
   for (const char* tool :
        {"curlimages/curl", "*/curlimages/curl", "busybox", "*/busybox", "alpine", "*/alpine"}) {
     entries_.push_back({tool, {}, {"meshapp", "sleep"}});

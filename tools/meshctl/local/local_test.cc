@@ -201,19 +201,20 @@ env:
 - {name: SIZE, valueFrom: {configMapKeyRef: {name: c, key: size}}}
 - {name: ABSENT, valueFrom: {configMapKeyRef: {name: c, key: none, optional: true}}}
 )y"),
-                          pod, objects, "/bin-dir");
+                          pod, objects, "/bin-dir", "/pod-dir");
   ASSERT_TRUE(env.ok()) << env.status();
   EXPECT_THAT(*env, testing::Contains("V=v2"));
   EXPECT_THAT(*env, testing::Contains("IPS=1.2.3.4,::1"));
   EXPECT_THAT(*env, testing::Contains("BOTH=v2-$(NONE)-$(V)"));
   EXPECT_THAT(*env, testing::Contains("POD_NAME=mine"));
+  EXPECT_THAT(*env, testing::Contains("MESH_POD_DIR=/pod-dir"));
   EXPECT_THAT(*env, testing::Contains("C_COLOR=red"));
   EXPECT_THAT(*env, testing::Contains("SIZE=7"));
   EXPECT_THAT(*env, testing::Not(testing::Contains(testing::StartsWith("ABSENT="))));
   EXPECT_THAT(*env, testing::Contains(testing::StartsWith("PATH=/bin-dir:")));
 
   const auto refused = [&](std::string_view container) {
-    return std::string(PodEnv(Yaml(container), pod, objects, "/b").status().message());
+    return std::string(PodEnv(Yaml(container), pod, objects, "/b", "/pod").status().message());
   };
   EXPECT_THAT(refused("envFrom: [{configMapRef: {name: none}}]"),
               HasSubstr("ConfigMap default/none"));

@@ -95,6 +95,16 @@ absl::Status Network::Build() const {
       "link add fabric0 type bridge forward_delay 0 mcast_snooping 0\nlink set fabric0 up\n"));
   RETURN_IF_ERROR(AddNetns(controller));
   RETURN_IF_ERROR(Plug(controller, "controller", 254));
+  // Waypoints reach it from their pods.
+  std::string routes;
+  for (const NodeConfig& node : config_.nodes) {
+    routes += fmt::format("route add {} via {}\n", PodCidr(node.index, 4), NodeIp(node.index, 4));
+    if (config_.ipv6) {
+      routes +=
+          fmt::format("route add {} via {}\n", PodCidr(node.index, 6), NodeIp(node.index, 6));
+    }
+  }
+  RETURN_IF_ERROR(IpBatch(controller, routes));
   for (const NodeConfig& node : config_.nodes) {
     RETURN_IF_ERROR(WithContext(BuildNode(node), "network of node " + node.name));
   }

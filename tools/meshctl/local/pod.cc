@@ -133,12 +133,12 @@ absl::StatusOr<LaunchSpec> Pod::BaseLaunch(const Json& container) const {
   Json pod = object_;
   pod["status"] = StatusObject();
   LaunchSpec spec;
-  ASSIGN_OR_RETURN(spec.env, PodEnv(container, pod, host_.objects, host_.config.bin_dir));
+  ASSIGN_OR_RETURN(spec.env, PodEnv(container, pod, host_.objects, host_.config.bin_dir, dir()));
   spec.workdir = container.At("workingDir").Str("/");
   spec.netns = netns_path();
   spec.cgroup = host_.cgroup.pod(node_->name, uid_);
   spec.hostname = name_.substr(0, 63);
-  const std::string dir = host_.layout.node_dir(node_->name) + "/pods/" + uid_;
+  const std::string dir = this->dir();
   for (const char* file : {"resolv.conf", "hosts", "nsswitch.conf"}) {
     const std::string shown = std::string("/etc/") + file;
     if (Exists(shown)) spec.binds.emplace_back(dir + "/" + file, shown);
@@ -150,8 +150,9 @@ absl::StatusOr<LaunchSpec> Pod::BaseLaunch(const Json& container) const {
 
 absl::Status Pod::MakeContainers() {
   if (!containers_.empty()) return absl::OkStatus();
-  const std::string dir = host_.layout.node_dir(node_->name) + "/pods/" + uid_;
+  const std::string dir = this->dir();
   RETURN_IF_ERROR(MakeDirs(dir));
+  RETURN_IF_ERROR(WriteToken(absl::Now()));
   RETURN_IF_ERROR(WriteFile(
       dir + "/resolv.conf",
       fmt::format("nameserver {}\nsearch {}.svc.cluster.local svc.cluster.local cluster.local\n"
@@ -210,7 +211,26 @@ ProbePlace Pod::Place() const {
   return place;
 }
 
+absl::Status Pod::WriteToken(absl::Time now) {
+  const bool waypoint = object_.Get({"metadata", "labels", "gateway.istio.io/managed"}).Str() ==
+                        "istio.io-mesh-controller";
+  if (!waypoint || !host_.signer) return absl::OkStatus();
+  constexpr absl::Duration kLifetime = absl::Hours(12);
+  TokenSigner::Subject subject{node_->name, "local-node-" + node_->name, name_, uid_};
+  subject.ns = ns_;
+  subject.service_account = object_.Get({"spec", "serviceAccountName"}).Str();
+  ASSIGN_OR_RETURN(const std::string token, host_.signer->Sign(subject, now, kLifetime));
+  token_renewal_ = now + kLifetime / 2;
+  return WriteFile(dir() + "/token", token, 0600);
+}
+
 void Pod::TickContainers(absl::Time now) {
+  if (now >= token_renewal_) {
+    token_renewal_ = now + absl::Minutes(1);  // again then, should it fail
+    if (const absl::Status status = WriteToken(now); !status.ok()) {
+      Logger("pods")->error("token not renewed pod={}/{} err={}", ns_, name_, MessageOf(status));
+    }
+  }
   const ProbePlace place = Place();
   for (const auto& container : init_) {
     container->Tick(now, place);
@@ -260,7 +280,7 @@ void Pod::Tick(absl::Time now) {
         const absl::Status removed = RemoveCgroup(host_.cgroup.pod(node_->name, uid_));
         if (!removed.ok()) Logger("pods")->warn("{}", MessageOf(removed));
         if (network_made_ && !host_network()) host_.network.RemovePod(netns_);
-        (void)RemoveTree(host_.layout.node_dir(node_->name) + "/pods/" + uid_);
+        (void)RemoveTree(dir());
       }
       state_ = State::kGone;
       Logger("pods")->info("pod removed pod={}/{}", ns_, name_);

@@ -11,6 +11,7 @@
 
 #include <future>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@
 #include "tools/meshctl/local/container.h"
 #include "tools/meshctl/local/images.h"
 #include "tools/meshctl/local/network.h"
+#include "tools/meshctl/local/tokens.h"
 #include "tools/meshctl/local/workloads.h"
 
 namespace mesh::local {
@@ -30,7 +32,8 @@ struct PodHost {
   Network network;
   ImageTable images;
   Children children;
-  const ObjectStore& objects;  // the user's
+  const ObjectStore& objects;                        // the user's
+  std::optional<TokenSigner> signer = std::nullopt;  // none: pods get no tokens
 };
 
 class Pod {
@@ -74,6 +77,9 @@ class Pod {
   bool host_network() const { return object_.Get({"spec", "hostNetwork"}).Bool(); }
   std::string netns_path() const { return Layout::netns_path(netns_); }
   void TickContainers(absl::Time now);
+  // Of a waypoint: the token by which it proves itself to the controller.
+  absl::Status WriteToken(absl::Time now);
+  std::string dir() const { return host_.layout.node_dir(node_->name) + "/pods/" + uid_; }
   void Retry(absl::Time now, std::string problem);
   void WriteObject();
   Json StatusObject() const;
@@ -89,6 +95,7 @@ class Pod {
   bool network_made_ = false, written_once_ = false;
   std::future<absl::Status> enrolment_;
   std::vector<std::unique_ptr<Container>> init_, containers_;
+  absl::Time token_renewal_ = absl::InfiniteFuture();
   absl::Time created_, retry_at_ = absl::InfinitePast(), kill_at_ = absl::InfiniteFuture();
   absl::Duration backoff_ = absl::Milliseconds(250);
   std::string written_;

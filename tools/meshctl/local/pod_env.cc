@@ -128,11 +128,15 @@ std::string ExpandVariables(const std::string& text, const std::vector<std::stri
 
 absl::StatusOr<std::vector<std::string>> PodEnv(const Json& container, const Json& pod,
                                                 const ObjectStore& objects,
-                                                const std::string& bin_dir) {
+                                                const std::string& bin_dir,
+                                                const std::string& pod_dir) {
   std::vector<std::string> env = {
       "PATH=" + bin_dir + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-      "HOME=/root", "LANG=C.UTF-8", "HOSTNAME=" + pod.Get({"metadata", "name"}).Str(),
-      "POD_NAME=" + pod.Get({"metadata", "name"}).Str()};
+      "HOME=/root",
+      "LANG=C.UTF-8",
+      "HOSTNAME=" + pod.Get({"metadata", "name"}).Str(),
+      "POD_NAME=" + pod.Get({"metadata", "name"}).Str(),
+      "MESH_POD_DIR=" + pod_dir};
   for (const Json& source : container.At("envFrom").Items())
     RETURN_IF_ERROR(AddAll(source, pod, objects, env));
   for (const Json& item : container.At("env").Items())

@@ -17,7 +17,8 @@ namespace mesh::local {
 absl::StatusOr<std::vector<std::string>> PodEnv(const meshctl::Json& container,
                                                 const meshctl::Json& pod,
                                                 const ObjectStore& objects,
-                                                const std::string& bin_dir);
+                                                const std::string& bin_dir,
+                                                const std::string& pod_dir);
 
 // Whether a fieldRef of this path has a value here.
 bool IsPodField(std::string_view path);

@@ -19,6 +19,7 @@
 #include "tools/meshctl/local/pods.h"
 #include "tools/meshctl/local/supervisor.h"
 #include "tools/meshctl/local/teardown.h"
+#include "tools/meshctl/local/waypoint_pods.h"
 #include "ztunnel/base/files.h"
 #include "ztunnel/base/log.h"
 #include "ztunnel/base/status.h"
@@ -66,7 +67,7 @@ class Runtime {
     const Layout& layout = host_.layout;
     for (const std::string& dir :
          {layout.manifests(), layout.run() + "/pods", layout.run() + "/nodes", layout.patch(),
-          layout.pids(), layout.pki(), layout.log() + "/pods"}) {
+          layout.made(), layout.pids(), layout.pki(), layout.log() + "/pods"}) {
       RETURN_IF_ERROR(MakeDirs(dir));
     }
     RETURN_IF_ERROR(host_.network.Build());
@@ -77,6 +78,7 @@ class Runtime {
     }
     ASSIGN_OR_RETURN(TokenSigner signer, TokenSigner::Open(layout.pki()));
     if (host_.config.mesh) {
+      host_.signer = signer;
       supervisor_.emplace(host_, std::move(signer));
       RETURN_IF_ERROR(supervisor_->Prepare());
     }
@@ -106,6 +108,7 @@ class Runtime {
   static std::vector<std::string> UserDirs(const Layout& layout, const Config& config) {
     std::vector<std::string> dirs = config.manifest_dirs;
     dirs.push_back(layout.manifests());
+    dirs.push_back(layout.made());
     return dirs;
   }
 
@@ -127,7 +130,9 @@ class Runtime {
     }
     const absl::Status status = addresses_.Reconcile(user_);
     if (!status.ok()) Logger("addresses")->error("{}", MessageOf(status));
-    pods_.Apply(PlanPods(user_));
+    std::vector<PodSet> plan = PlanPods(user_);
+    if (host_.config.mesh) AddWaypointPods(user_, host_.layout, host_.config.ipv6, plan);
+    pods_.Apply(plan);
   }
 
   void ReadSignals(int fd) {

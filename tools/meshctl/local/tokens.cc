@@ -87,16 +87,17 @@ absl::StatusOr<TokenSigner> TokenSigner::Open(const std::string& pki_dir) {
 
 absl::StatusOr<std::string> TokenSigner::Sign(const Subject& subject, absl::Time now,
                                               absl::Duration lifetime) const {
-  Json claims = Json::Obj({{"iss", "kubernetes/serviceaccount"},
-                           {"sub", "system:serviceaccount:istio-system:ztunnel"},
-                           {"jti", NewUid()},
-                           {"iat", absl::ToUnixSeconds(now)},
-                           {"nbf", absl::ToUnixSeconds(now)},
-                           {"exp", absl::ToUnixSeconds(now + lifetime)}});
+  Json claims =
+      Json::Obj({{"iss", "kubernetes/serviceaccount"},
+                 {"sub", "system:serviceaccount:" + subject.ns + ":" + subject.service_account},
+                 {"jti", NewUid()},
+                 {"iat", absl::ToUnixSeconds(now)},
+                 {"nbf", absl::ToUnixSeconds(now)},
+                 {"exp", absl::ToUnixSeconds(now + lifetime)}});
   claims["aud"].Push("istio-ca");
   Json& kubernetes = claims["kubernetes.io"];
-  kubernetes["namespace"] = "istio-system";
-  kubernetes["serviceaccount"] = Json::Obj({{"name", "ztunnel"}});
+  kubernetes["namespace"] = subject.ns;
+  kubernetes["serviceaccount"] = Json::Obj({{"name", subject.service_account}});
   kubernetes["pod"] = Json::Obj({{"name", subject.pod_name}, {"uid", subject.pod_uid}});
   kubernetes["node"] = Json::Obj({{"name", subject.node}, {"uid", subject.node_uid}});
   const std::string head =

@@ -1,6 +1,6 @@
-// Node tokens: what a kubelet would project into the node proxy's pod, signed here. JWT with ES256
-// and the claims of Kubernetes' bound service account tokens; the controller checks them with the
-// public key.
+// Tokens of service accounts: what a kubelet would project into the pod of a proxy, signed here.
+// JWT with ES256 and the claims of Kubernetes' bound service account tokens; the controller checks
+// them with the public key.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -19,6 +19,7 @@ class TokenSigner {
 
   struct Subject {
     std::string node, node_uid, pod_name, pod_uid;
+    std::string ns = "istio-system", service_account = "ztunnel";
   };
   absl::StatusOr<std::string> Sign(const Subject& subject, absl::Time now,
                                    absl::Duration lifetime) const;

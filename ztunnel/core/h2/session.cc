@@ -68,6 +68,11 @@ struct Callbacks {
         return NGHTTP2_ERR_DEFERRED;
       case StreamHandler::Produced::Kind::kEnd:
         *flags |= NGHTTP2_DATA_FLAG_EOF;
+        if (produced.trailers != nullptr) {
+          *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+          const std::vector<nghttp2_nv> nv = Borrow(*produced.trailers);
+          nghttp2_submit_trailer(session, id, nv.data(), nv.size());
+        }
         break;
       case StreamHandler::Produced::Kind::kData:
         break;
@@ -98,7 +103,9 @@ struct Callbacks {
     Session::Stream* stream = self.FindStream(frame->hd.stream_id);
     if (stream == nullptr) return 0;
     stream->header_bytes += name_length + value_length + 32;  // RFC 9113 6.5.2
-    if (stream->header_bytes > (self.options_.server ? kServerHeaderBytes : kClientHeaderBytes)) {
+    const uint32_t fields = self.options_.header_fields;
+    if (stream->header_bytes > self.HeaderLimit() ||
+        (fields > 0 && stream->headers.size() >= fields)) {
       return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
     stream->headers.push_back({std::string(reinterpret_cast<const char*>(name), name_length),
@@ -112,15 +119,25 @@ struct Callbacks {
     if (stream == nullptr) return;
     Headers headers = std::exchange(stream->headers, {});
     stream->header_bytes = 0;
+    stream->ended = (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     if (self.options_.server) {
-      if (frame.headers.cat != NGHTTP2_HCAT_REQUEST) return;  // trailers say nothing to a tunnel
+      if (frame.headers.cat != NGHTTP2_HCAT_REQUEST) {
+        if (stream->handler != nullptr) stream->handler->OnTrailers(headers);
+        return;
+      }
       StreamHandler* handler = self.visitor_.OnRequest(id, std::move(headers));
       if (stream = self.FindStream(id); stream != nullptr) stream->handler = handler;
       return;
     }
-    if (stream->answered || Find(headers, ":status").starts_with('1')) return;
-    stream->answered = true;
-    if (stream->handler != nullptr) stream->handler->OnHeaders(headers);
+    StreamHandler* handler = stream->handler;
+    if (stream->answered) {
+      if (handler != nullptr) handler->OnTrailers(headers);
+    } else if (Find(headers, ":status").starts_with('1')) {
+      if (handler != nullptr) handler->OnInterim(headers);
+    } else {
+      stream->answered = true;
+      if (handler != nullptr) handler->OnHeaders(headers);
+    }
   }
 
   static int OnFrame(nghttp2_session*, const nghttp2_frame* frame, void* user) {
@@ -172,8 +189,11 @@ struct Callbacks {
       Of(user).failure_ = Invalid("HTTP/2: {}{}{}", nghttp2_http2_strerror(goaway.error_code),
                                   why.empty() ? "" : ": ", why);
     }
-    if (frame->hd.type == NGHTTP2_HEADERS && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0 &&
-        Of(user).options_.server) {
+    const bool last = (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
+                      (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    const bool tunnel = frame->hd.type == NGHTTP2_DATA && !Of(user).options_.messages;
+    if (last && !tunnel && Of(user).options_.server &&
+        nghttp2_session_get_stream_remote_close(session, frame->hd.stream_id) == 0) {
       nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, kNoError);
     }
     return 0;
@@ -214,11 +234,13 @@ Session::Session(SessionVisitor& visitor, Options options) : visitor_(visitor), 
   std::vector<nghttp2_settings_entry> settings = {
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options_.stream_window_bytes},
       {NGHTTP2_SETTINGS_MAX_FRAME_SIZE, options_.frame_bytes},
-      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
-       options_.server ? kServerHeaderBytes : kClientHeaderBytes},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HeaderLimit()},
   };
   if (options_.server) {
     settings.push_back({NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options_.max_concurrent_streams});
+    if (options_.extended_connect) {
+      settings.push_back({NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1});
+    }
   } else {
     settings.push_back({NGHTTP2_SETTINGS_ENABLE_PUSH, 0});
   }
@@ -230,6 +252,11 @@ Session::Session(SessionVisitor& visitor, Options options) : visitor_(visitor), 
 Session::~Session() {
   MESH_CHECK(!inside_, "h2 session destroyed by one of its callbacks");
   nghttp2_session_del(session_);
+}
+
+uint32_t Session::HeaderLimit() const {
+  if (options_.header_bytes > 0) return options_.header_bytes;
+  return options_.server ? kServerHeaderBytes : kClientHeaderBytes;
 }
 
 Session::Stream* Session::FindStream(int32_t id) {
@@ -268,17 +295,33 @@ bool Session::Finished() const {
   return nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0;
 }
 
-absl::StatusOr<int32_t> Session::Request(const Headers& headers, StreamHandler& handler) {
-  if (!TakesRequests()) return Unavailable("the tunnel takes no more streams");
+absl::StatusOr<int32_t> Session::Request(const Headers& headers, StreamHandler& handler, bool end) {
+  if (!TakesRequests()) return Unavailable("the connection takes no more streams");
   std::vector<nghttp2_nv> nv = Borrow(headers);
   nghttp2_data_provider provider{.source = {}, .read_callback = Callbacks::Read};
-  const int32_t id =
-      nghttp2_submit_request(session_, nullptr, nv.data(), nv.size(), &provider, nullptr);
+  const int32_t id = nghttp2_submit_request(session_, nullptr, nv.data(), nv.size(),
+                                            end ? nullptr : &provider, nullptr);
   if (id < 0) return Unavailable("HTTP/2 request: {}", nghttp2_strerror(id));
   auto stream = std::make_unique<Stream>();
   stream->handler = &handler;
   streams_.emplace(id, std::move(stream));
   return id;
+}
+
+void Session::Inform(int32_t stream, const Headers& headers) {
+  std::vector<nghttp2_nv> nv = Borrow(headers);
+  nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, stream, nullptr, nv.data(), nv.size(),
+                         nullptr);
+}
+
+bool Session::HeadersEnded(int32_t id) const {
+  const auto it = streams_.find(id);
+  return it != streams_.end() && it->second->ended;
+}
+
+bool Session::PeerTakesExtendedConnect() const {
+  return nghttp2_session_get_remote_settings(session_, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) ==
+         1;
 }
 
 void Session::Respond(int32_t stream, const Headers& headers) {

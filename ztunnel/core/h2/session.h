@@ -1,13 +1,14 @@
-// One HTTP/2 connection that carries CONNECT streams, as a state machine without I/O: bytes in,
-// events to the visitor and to each stream's handler, bytes out.
+// One HTTP/2 connection as a state machine without I/O: bytes in, events to the visitor and to each
+// stream's handler, bytes out. It carries the CONNECT streams of a tunnel, and the messages of
+// HTTP.
 //
-// Order for one stream: OnHeaders (not for a server's stream: its headers go to OnRequest),
-// OnData*, then OnEnd (the peer has finished; our direction goes on) and OnClosed, once, last,
-// always. A handler that wants no more of it calls Detach. Owner: the connection. Thread: its loop.
-// Spans given to callbacks are valid until they return. Callbacks may call anything but Receive,
-// Produce and the destructor (checked).
-// Limits: header block 64 KiB as server and 16 KiB as client, streams as offered, resets and
-// continuations of a flooding peer by nghttp2's rate limits: the connection ends with GOAWAY.
+// Order for one stream: OnInterim*, OnHeaders (not for a server's stream: its headers go to
+// OnRequest), OnData*, OnTrailers at most once, then OnEnd (the peer has finished; our direction
+// goes on) and OnClosed, once, last, always. A handler that wants no more of it calls Detach.
+// Owner: the connection. Thread: its loop. Spans given to callbacks are valid until they return.
+// Callbacks may call anything but Receive, Produce and the destructor (checked). Limits: header
+// block as in Options, streams as offered, resets and continuations of a flooding peer by nghttp2's
+// rate limits: the connection ends with GOAWAY.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -46,7 +47,9 @@ enum ErrorCode : uint32_t {
 class StreamHandler {
  public:
   virtual ~StreamHandler() = default;
+  virtual void OnInterim(const Headers&) {}            // 1xx before it
   virtual void OnHeaders(const Headers& headers) = 0;  // a client's response
+  virtual void OnTrailers(const Headers&) {}
   virtual void OnData(std::span<const std::byte> data) = 0;
   virtual void OnEnd() = 0;
   virtual void OnClosed(uint32_t error_code) = 0;
@@ -55,6 +58,8 @@ class StreamHandler {
     enum class Kind { kData, kBlocked, kEnd, kReset };
     Kind kind = Kind::kData;
     size_t bytes = 0;
+    const Headers* trailers =
+        nullptr;  // of kEnd: they are the end; read before Produce is called again
   };
   // Writes what is next for the peer straight into the connection's output. kBlocked: until Resume.
   // kEnd may come with bytes. kReset ends the stream with CONNECT_ERROR.
@@ -80,6 +85,11 @@ struct Options {
   uint32_t max_concurrent_streams = 200;  // of a server
   // Largest DATA frame sent, with its header a whole number of TLS records.
   uint32_t data_frame_bytes = (256 << 10) - 9;
+  uint32_t header_bytes = 0;      // of one block, received; 0: 64 KiB as server, 16 KiB as client
+  uint32_t header_fields = 0;     // 0: no limit of their own
+  bool extended_connect = false;  // of a server: offered (RFC 8441)
+  // Messages, not tunnels: what a client still sends after the whole answer is of no use.
+  bool messages = false;
   // Received bytes that handlers hold in all streams before the connection's window closes too.
   size_t buffered_bytes = 32 << 20;
   net::Budget* budget = nullptr;  // of them, over all sessions of a worker; null: none
@@ -106,11 +116,18 @@ class Session {
 
   // Client. The stream's id; kUnavailable when the connection takes no more.
   // `handler` lives until OnClosed or Detach.
-  absl::StatusOr<int32_t> Request(const Headers& headers, StreamHandler& handler);
+  // `end`: the request has no body, Produce is not called.
+  absl::StatusOr<int32_t> Request(const Headers& headers, StreamHandler& handler, bool end = false);
+  // Server. 1xx, before the answer.
+  void Inform(int32_t stream, const Headers& headers);
   // Server. Opens the way from the handler to the peer.
   void Respond(int32_t stream, const Headers& headers);
   // Server. An answer without a body; the stream is over on our side.
   void RespondAndEnd(int32_t stream, const Headers& headers);
+
+  // Whether the headers of a request or an answer, just told, were all of it.
+  bool HeadersEnded(int32_t stream) const;
+  bool PeerTakesExtendedConnect() const;
 
   void Resume(int32_t stream);                  // Produce has something again
   void Consumed(int32_t stream, size_t bytes);  // OnData's bytes have gone on: opens the window
@@ -136,9 +153,11 @@ class Session {
     size_t header_bytes = 0;
     size_t held = 0;        // received, not yet Consumed
     bool answered = false;  // a client's stream whose final response came
+    bool ended = false;     // the latest headers carried END_STREAM
   };
   friend struct Callbacks;
 
+  uint32_t HeaderLimit() const;
   Stream* FindStream(int32_t id);
   void Forget(int32_t id, uint32_t error_code);
   void SetHeld(size_t bytes);

@@ -60,14 +60,8 @@ void AppendSource(std::string& out, const End& source) {
   Append(out, "source_cluster", source.cluster);
 }
 
-TcpLabels Render(Reporter reporter, const End& source, const End& destination,
-                 std::string_view hostname, std::string_view service_ns,
-                 std::string_view service_name, std::string_view security) {
-  TcpLabels labels;
-  std::string& out = labels.before_flags;
-  out.reserve(1024);
-  Append(out, "reporter", reporter == Reporter::kSource ? "source" : "destination");
-  AppendSource(out, source);
+void AppendDestination(std::string& out, const End& destination, std::string_view hostname,
+                       std::string_view service_ns, std::string_view service_name) {
   Append(out, "destination_service", hostname);
   Append(out, "destination_service_namespace", service_ns);
   Append(out, "destination_service_name", service_name);
@@ -79,6 +73,17 @@ TcpLabels Render(Reporter reporter, const End& source, const End& destination,
   Append(out, "destination_app", destination.app);
   Append(out, "destination_version", destination.version);
   Append(out, "destination_cluster", destination.cluster);
+}
+
+TcpLabels Render(Reporter reporter, const End& source, const End& destination,
+                 std::string_view hostname, std::string_view service_ns,
+                 std::string_view service_name, std::string_view security) {
+  TcpLabels labels;
+  std::string& out = labels.before_flags;
+  out.reserve(1024);
+  Append(out, "reporter", reporter == Reporter::kSource ? "source" : "destination");
+  AppendSource(out, source);
+  AppendDestination(out, destination, hostname, service_ns, service_name);
   Append(out, "request_protocol", "tcp");
   out += ",response_flags=\"";
 
@@ -130,6 +135,22 @@ TcpLabels RenderLabels(const ConnectionInfo& info) {
   return Render(info.reporter, source, destination, service ? service->hostname : "",
                 service ? service->ns : "", service ? service->name : "",
                 info.mutual_tls ? "mutual_tls" : "unknown");
+}
+
+void AppendSourceLabels(const state::WorkloadRef& source,
+                        const std::optional<identity::Identity>& identity, std::string& out) {
+  End end = EndOf(source);
+  if (identity) end.principal = PrincipalOf(*identity);
+  AppendSource(out, end);
+}
+
+void AppendDestinationLabels(const state::ServiceRef& service,
+                             const state::WorkloadRef& destination,
+                             const std::optional<identity::Identity>& identity, std::string& out) {
+  End end = EndOf(destination);
+  if (identity) end.principal = PrincipalOf(*identity);
+  AppendDestination(out, end, service ? service->hostname.view() : "",
+                    service ? service->ns.view() : "", service ? service->name.view() : "");
 }
 
 std::string HostLookupLabels(const state::WorkloadRef& source, std::string_view hostname) {

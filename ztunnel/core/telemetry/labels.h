@@ -2,6 +2,7 @@
 // stands between two constant parts, so one series keeps both parts and a cell per flag.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "ztunnel/core/telemetry/telemetry.h"
@@ -15,6 +16,12 @@ struct TcpLabels {
 };
 
 TcpLabels RenderLabels(const ConnectionInfo& info);
+// The labels of one end, appended; what is unknown is written as "unknown". `identity`: proved.
+void AppendSourceLabels(const state::WorkloadRef& source,
+                        const std::optional<identity::Identity>& identity, std::string& out);
+void AppendDestinationLabels(const state::ServiceRef& service,
+                             const state::WorkloadRef& destination,
+                             const std::optional<identity::Identity>& identity, std::string& out);
 // Of istio_on_demand_dns: the source as above and the name.
 std::string HostLookupLabels(const state::WorkloadRef& source, std::string_view hostname);
 // All series that found no room, by reporter.

@@ -28,11 +28,15 @@ DeltaClient::DeltaClient(Options options, ResourceSink& sink)
   addresses_.url = kAddressType;
   addresses_.wildcard = !options_.addresses_on_demand;
   policies_.url = kAuthorizationType;
+  for (const std::string& url : options_.more_types) more_.emplace_back().url = url;
 }
 
 DeltaClient::Type* DeltaClient::Find(std::string_view url) {
   for (Type* type : {&addresses_, &policies_}) {
     if (type->url == url) return type;
+  }
+  for (Type& type : more_) {
+    if (type.url == url) return &type;
   }
   return nullptr;
 }
@@ -59,6 +63,7 @@ Request DeltaClient::FirstRequest(Type& type) {
 Request DeltaClient::Open() {
   open_ = true;
   addresses_.answered_here = policies_.answered_here = false;
+  for (Type& type : more_) type.answered_here = false;
   return FirstRequest(policies_);
 }
 
@@ -71,7 +76,7 @@ void DeltaClient::Close() {
 DeltaClient::Outcome DeltaClient::OnResponse(Response& response) {
   Outcome outcome;
   Type* type = Find(response.type_url());
-  if (type == nullptr || !open_ || (type == &addresses_ && !asked_)) return outcome;
+  if (type == nullptr || !open_ || (type != &policies_ && !asked_)) return outcome;
   std::string reasons;
   outcome.accepted.set_type_url(response.type_url());
   Apply(*type, response, outcome, reasons);
@@ -81,7 +86,8 @@ DeltaClient::Outcome DeltaClient::OnResponse(Response& response) {
     Answered(outcome.arrived);
     EndPolicies(outcome);
   } else if (!std::exchange(asked_, true)) {
-    outcome.next = FirstRequest(addresses_);
+    outcome.next.push_back(FirstRequest(addresses_));
+    for (Type& more : more_) outcome.next.push_back(FirstRequest(more));
   }
   Request& reply = outcome.reply.emplace();
   reply.set_type_url(response.type_url());
@@ -238,14 +244,21 @@ void DeltaClient::Restore(std::string_view type_url, const std::string& name,
   type->held.insert_or_assign(name, std::move(held));
 }
 
+void DeltaClient::RestoreDone() {
+  addresses_.answered = policies_.answered = true;
+  for (Type& type : more_) type.answered = true;
+}
+
 bool DeltaClient::Ready() const {
+  for (const Type& type : more_) {
+    if (!type.answered) return false;
+  }
   return policies_.answered && (!addresses_.wildcard || addresses_.answered);
 }
 
 size_t DeltaClient::held(std::string_view type_url) const {
-  return type_url == addresses_.url  ? addresses_.held.size()
-         : type_url == policies_.url ? policies_.held.size()
-                                     : 0;
+  const Type* type = const_cast<DeltaClient*>(this)->Find(type_url);
+  return type == nullptr ? 0 : type->held.size();
 }
 
 }  // namespace mesh::xds

@@ -53,6 +53,8 @@ class DeltaClient {
   struct Options {
     Node node;
     bool addresses_on_demand = false;  // XDS_ON_DEMAND; policies are always complete
+    std::vector<std::string> more_types =
+        {};  // complete; asked for in this order after the addresses
   };
   DeltaClient(Options options, ResourceSink& sink);
 
@@ -62,7 +64,7 @@ class DeltaClient {
 
   struct Outcome {
     std::optional<Request> reply;      // ACK, or NACK naming what was refused
-    std::optional<Request> next;       // the first request for addresses
+    std::vector<Request> next;         // the first requests for addresses and more types
     std::vector<std::string> arrived;  // on demand: names, aliases and removed names, for who waits
     Response accepted;                 // the response without what was refused
     Response ended;                    // policies whose end has waited for addresses
@@ -80,7 +82,7 @@ class DeltaClient {
 
   // A resource of an earlier run, already given to the sink; then, once, that these were all.
   void Restore(std::string_view type_url, const std::string& name, const std::string& version);
-  void RestoreDone() { addresses_.answered = policies_.answered = true; }
+  void RestoreDone();
 
   // Every wildcard type has been answered (or restored) once.
   bool Ready() const;
@@ -121,6 +123,7 @@ class DeltaClient {
   ResourceSink& sink_;
   Type addresses_;
   Type policies_;
+  std::vector<Type> more_;
   std::set<std::string, std::less<>> ending_;  // policies removed before the stream's addresses
   bool open_ = false;
   bool asked_ = false;  // for addresses, on this stream

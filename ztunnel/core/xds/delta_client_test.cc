@@ -54,7 +54,8 @@ class Delta : public ::testing::Test {
   // A new stream, on which policies were answered. The first request for addresses.
   std::optional<Request> Open() {
     client_.Open();
-    return Give(Answer(kAuthorizationType, "p1", {})).next;
+    const auto next = Give(Answer(kAuthorizationType, "p1", {})).next;
+    return next.empty() ? std::nullopt : std::optional(next[0]);
   }
   std::map<std::string, std::string> AddressesTold() { return VersionsIn(*Open()); }
   FakeSink sink_;
@@ -70,10 +71,10 @@ class Delta : public ::testing::Test {
 TEST_F(Delta, FirstRequestsAreWildcardsThatSayWhoAsks) {
   const Request policies = client_.Open();
   EXPECT_EQ(policies.type_url(), kAuthorizationType);
-  const auto addresses = Give(Answer(kAuthorizationType, "p1", {})).next;
-  ASSERT_TRUE(addresses);
-  EXPECT_EQ(addresses->type_url(), kAddressType);
-  for (const Request& r : {policies, *addresses}) {
+  const auto next = Give(Answer(kAuthorizationType, "p1", {})).next;
+  ASSERT_EQ(next.size(), 1u);
+  EXPECT_EQ(next[0].type_url(), kAddressType);
+  for (const Request& r : {policies, next[0]}) {
     EXPECT_EQ(r.node().id(), "me");
     EXPECT_EQ(r.resource_names_subscribe_size() + r.resource_names_unsubscribe_size(), 0);
     EXPECT_TRUE(r.initial_resource_versions().empty());
@@ -153,7 +154,7 @@ TEST_F(Delta, NoAddressIsTakenBeforeThePoliciesOfItsStream) {
   const auto early = Give(Answer(kAddressType, "n1", {{"a", "1"}}));
   EXPECT_FALSE(early.reply);
   EXPECT_TRUE(sink_.held.empty());
-  EXPECT_TRUE(Give(Answer(kAuthorizationType, "n1", {})).next);
+  EXPECT_EQ(Give(Answer(kAuthorizationType, "n1", {})).next.size(), 1u);
   Give(Answer(kAddressType, "n2", {{"a", "1"}}));
   client_.Close();
 
@@ -161,9 +162,9 @@ TEST_F(Delta, NoAddressIsTakenBeforeThePoliciesOfItsStream) {
   EXPECT_FALSE(Give(Answer(kAddressType, "n1", {{"a", "2"}})).reply);
   EXPECT_THAT(sink_.held, ElementsAre(Pair("a", "1")));
   const auto policies = Give(Answer(kAuthorizationType, "n1", {}));
-  ASSERT_TRUE(policies.next);
-  EXPECT_THAT(VersionsIn(*policies.next), ElementsAre(Pair("a", "1")));
-  EXPECT_FALSE(Give(Answer(kAuthorizationType, "n2", {})).next);
+  ASSERT_EQ(policies.next.size(), 1u);
+  EXPECT_THAT(VersionsIn(policies.next[0]), ElementsAre(Pair("a", "1")));
+  EXPECT_TRUE(Give(Answer(kAuthorizationType, "n2", {})).next.empty());
 }
 
 TEST_F(Delta, APolicyThatEndedMeanwhileStaysUntilTheAddressesHaveCome) {
@@ -218,7 +219,33 @@ TEST_F(Delta, RestoredResourcesThatTheServerDoesNotKnowGo) {
 
 Request FirstForAddresses(DeltaClient& client) {
   Response none = Answer(kAuthorizationType, "p1", {});
-  return client.OnResponse(none).next.value();
+  return client.OnResponse(none).next.at(0);
+}
+
+TEST(DeltaMoreTypes, AreAskedForAfterTheAddressesAndBelongToBeingReady) {
+  FakeSink sink;
+  DeltaClient client({.node = {}, .more_types = {"type/One", "type/Two"}}, sink);
+  client.Open();
+  Response policies = Answer(kAuthorizationType, "p1", {});
+  const auto next = client.OnResponse(policies).next;
+  ASSERT_EQ(next.size(), 3u);
+  EXPECT_EQ(next[1].type_url(), "type/One");
+  EXPECT_EQ(next[2].type_url(), "type/Two");
+  Response addresses = Answer(kAddressType, "n1", {});
+  client.OnResponse(addresses);
+  Response one = Answer("type/One", "n1", {{"x", "7"}});
+  EXPECT_TRUE(client.OnResponse(one).reply);
+  EXPECT_FALSE(client.Ready());
+  Response two = Answer("type/Two", "n1", {});
+  client.OnResponse(two);
+  EXPECT_TRUE(client.Ready());
+  EXPECT_EQ(client.held("type/One"), 1u);
+  EXPECT_THAT(sink.held, ElementsAre(Pair("x", "7")));
+  client.Close();
+
+  client.Open();
+  Response again = Answer(kAuthorizationType, "p1", {});
+  EXPECT_THAT(VersionsIn(client.OnResponse(again).next.at(1)), ElementsAre(Pair("x", "7")));
 }
 
 TEST(DeltaOnDemand, SubscribesByNameAndIsAnsweredByAlias) {

@@ -33,7 +33,7 @@ void AddEnvironment(const std::map<std::string, std::string>& environment,
 envoy::service::discovery::v3::Node MakeNode(const NodeInfo& info) {
   const std::string ip = info.instance_ip.empty() ? "1.1.1.1" : info.instance_ip;
   envoy::service::discovery::v3::Node node;
-  node.set_id(fmt::format("ztunnel~{}~{}.{}~{}.svc.cluster.local", ip, info.pod_name,
+  node.set_id(fmt::format("{}~{}~{}.{}~{}.svc.cluster.local", info.kind, ip, info.pod_name,
                           info.pod_namespace, info.pod_namespace));
   AddEnvironment(info.environment, *node.mutable_metadata());
   const auto set = [&](const char* key, const std::string& value) {

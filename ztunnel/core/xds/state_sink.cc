@@ -8,6 +8,9 @@
 namespace mesh::xds {
 
 absl::Status StateSink::Upsert(std::string_view type_url, const Resource& resource) {
+  if (more_ != nullptr && type_url != kAddressType && type_url != kAuthorizationType) {
+    return more_->Upsert(type_url, resource);
+  }
   if (resource.resource().type_url() != type_url) {
     return Invalid("resource of type {}", Quoted(resource.resource().type_url()));
   }
@@ -25,8 +28,10 @@ absl::Status StateSink::Upsert(std::string_view type_url, const Resource& resour
 void StateSink::Remove(std::string_view type_url, std::string_view name) {
   if (type_url == kAddressType) {
     store_.RemoveAddress(name);
-  } else {
+  } else if (type_url == kAuthorizationType) {
     store_.RemovePolicy(name);
+  } else if (more_ != nullptr) {
+    more_->Remove(type_url, name);
   }
 }
 

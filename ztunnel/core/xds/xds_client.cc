@@ -21,8 +21,8 @@ XdsClient::XdsClient(base::EventLoop& loop, state::StateStore& store,
       transport_(std::move(transport)),
       options_(std::move(options)),
       on_publish_(std::move(on_publish)),
-      sink_(store),
-      delta_({options_.node, options_.on_demand}, sink_),
+      sink_(store, options_.more_sink),
+      delta_({options_.node, options_.on_demand, options_.more_types}, sink_),
       journal_(options_.copy_path),
       self_(std::make_shared<XdsClient*>(this)) {
   counters_.types[0].url = kAddressType;
@@ -79,7 +79,7 @@ void XdsClient::OnMessage(Response response) {
   Save(outcome.ended);
   if (Changes(outcome.accepted) || Changes(outcome.ended)) on_publish_(store_.Publish());
   if (outcome.reply) stream_->Send(*std::move(outcome.reply));
-  if (outcome.next) stream_->Send(*std::move(outcome.next));
+  for (Request& next : outcome.next) stream_->Send(std::move(next));
   stream_->ReadNext();
   Wake(outcome.arrived);
   CheckReady();

@@ -55,6 +55,9 @@ class XdsClient : public StreamListener {
     // How long a starting proxy waits for the control plane before it takes the copy.
     absl::Duration copy_after = absl::Seconds(5);
     absl::Duration demand_timeout = absl::Seconds(5);
+    // Resources beside those of the mesh, and who takes them (outlives the client).
+    std::vector<std::string> more_types;
+    ResourceSink* more_sink = nullptr;
   };
   using OnPublish = std::function<void(state::MeshStateRef)>;
 

@@ -1,0 +1,147 @@
+#include "ztunnel/waypoint/config/config_store.h"
+
+#include "proto/l7_cluster.pb.h"
+#include "proto/l7_frontend.pb.h"
+#include "proto/l7_policy.pb.h"
+#include "ztunnel/base/log.h"
+#include "ztunnel/base/status.h"
+#include "ztunnel/waypoint/lb/build.h"
+
+namespace mesh::waypoint {
+namespace {
+
+namespace l7 = mesh::l7::v1;
+
+template <typename Message>
+absl::StatusOr<Message> Parse(const std::string& bytes) {
+  Message message;
+  if (!message.ParseFromString(bytes)) {
+    return Invalid("{} bytes are no {}", bytes.size(), Message::descriptor()->name());
+  }
+  return message;
+}
+
+absl::StatusOr<PortProtocol> ProtocolOf(l7::Frontend::Protocol protocol) {
+  switch (protocol) {
+    case l7::Frontend::DETECT:
+      return PortProtocol::kDetect;
+    case l7::Frontend::HTTP:
+      return PortProtocol::kHttp;
+    case l7::Frontend::HTTP2:
+      return PortProtocol::kHttp2;
+    case l7::Frontend::TCP:
+      return PortProtocol::kTcp;
+    case l7::Frontend::TLS:
+      return PortProtocol::kTls;
+    default:
+      return Invalid("protocol: {} is not known", static_cast<int>(protocol));
+  }
+}
+
+}  // namespace
+
+std::vector<std::string_view> L7Types() {
+  // Policies before what refers to them.
+  return {kPolicyType, kPeerType, kClusterType, kFrontendType};
+}
+
+absl::Status ConfigStore::Upsert(std::string_view type_url, const xds::Resource& resource) {
+  if (resource.resource().type_url() != type_url) {
+    return Invalid("resource of type {}", Quoted(resource.resource().type_url()));
+  }
+  const std::string& bytes = resource.resource().value();
+  if (type_url == kFrontendType) return UpsertFrontend(resource.name(), bytes);
+  if (type_url == kClusterType) return UpsertCluster(resource.name(), bytes);
+  if (type_url == kPolicyType) return UpsertPolicy(resource.name(), bytes);
+  if (type_url == kPeerType) return UpsertPeer(resource.name(), bytes);
+  return Invalid("type {} is not known", Quoted(type_url));
+}
+
+void ConfigStore::Remove(std::string_view type_url, std::string_view name) {
+  const std::string key(name);
+  if (type_url == kFrontendType) frontends_.erase(key);
+  if (type_url == kClusterType) clusters_.erase(key);
+  if (type_url == kPolicyType) policies_.erase(key);
+  if (type_url == kPeerType) peers_.erase(key);
+}
+
+absl::Status ConfigStore::UpsertFrontend(const std::string& name, const std::string& bytes) {
+  ASSIGN_OR_RETURN(const l7::Frontend proto, Parse<l7::Frontend>(bytes));
+  if (proto.port() == 0 || proto.port() > 65535) {
+    return Invalid("port: {} is no port", proto.port());
+  }
+  HeldFrontend held;
+  held.compiled.service = proto.service();
+  held.compiled.port = static_cast<uint16_t>(proto.port());
+  ASSIGN_OR_RETURN(held.compiled.protocol, ProtocolOf(proto.protocol()));
+  ASSIGN_OR_RETURN(held.compiled.routes, route::RouteTable::Compile(proto));
+  held.compiled.telemetry = proto.telemetry();
+  held.policies.assign(proto.policies().begin(), proto.policies().end());
+  frontends_.insert_or_assign(name, std::move(held));
+  return absl::OkStatus();
+}
+
+absl::Status ConfigStore::UpsertCluster(const std::string& name, const std::string& bytes) {
+  ASSIGN_OR_RETURN(const l7::Cluster proto, Parse<l7::Cluster>(bytes));
+  ASSIGN_OR_RETURN(lb::ClusterOptions options, lb::ParseCluster(proto));
+  clusters_.insert_or_assign(name, std::move(options));
+  return absl::OkStatus();
+}
+
+absl::Status ConfigStore::UpsertPolicy(const std::string& name, const std::string& bytes) {
+  ASSIGN_OR_RETURN(const l7::Policy proto, Parse<l7::Policy>(bytes));
+  ASSIGN_OR_RETURN(filter::PolicyRef policy, filter::CompilePolicy(proto));
+  policies_.insert_or_assign(name, std::move(policy));
+  return absl::OkStatus();
+}
+
+absl::Status ConfigStore::UpsertPeer(const std::string& name, const std::string& bytes) {
+  ASSIGN_OR_RETURN(const l7::Peer proto, Parse<l7::Peer>(bytes));
+  HeldPeer held;
+  for (const auto& [key, value] : proto.labels()) {
+    held.labels.emplace(key, value);
+    held.label_map.emplace(key, value);
+  }
+  held.policies.assign(proto.policies().begin(), proto.policies().end());
+  peers_.insert_or_assign(name, std::move(held));
+  return absl::OkStatus();
+}
+
+std::shared_ptr<const filter::PolicySet> ConfigStore::PoliciesOf(
+    const std::vector<std::string>& names) const {
+  std::vector<filter::PolicyRef> policies;
+  for (const std::string& name : names) {
+    const auto it = policies_.find(name);
+    policies.push_back(it == policies_.end() ? filter::MissingPolicy(name) : it->second);
+  }
+  return std::make_shared<filter::PolicySet>(std::move(policies));
+}
+
+ConfigRef ConfigStore::Publish(state::MeshStateRef state, absl::Time now) {
+  auto config = std::make_shared<Config>();
+  for (const auto& [name, held] : frontends_) {
+    auto frontend = std::make_shared<Frontend>(held.compiled);
+    frontend->policies = PoliciesOf(held.policies);
+    config->frontends.emplace(name, std::move(frontend));
+  }
+  for (const auto& [uid, held] : peers_) {
+    auto peer = std::make_shared<Peer>();
+    peer->labels = held.labels;
+    if (!held.policies.empty()) peer->policies = PoliciesOf(held.policies);
+    config->peers.emplace(uid, std::move(peer));
+  }
+  const lb::LabelsOf labels = [this](std::string_view uid) -> const lb::Labels* {
+    const auto it = peers_.find(uid);
+    return it == peers_.end() ? nullptr : &it->second.label_map;
+  };
+  for (const auto& [name, options] : clusters_) {
+    const lb::ClusterRef previous = last_ != nullptr ? last_->FindCluster(name) : nullptr;
+    config->clusters.emplace(name,
+                             lb::BuildCluster(name, options, *state, labels, previous.get(), now));
+  }
+  config->state = std::move(state);
+  last_ = config;
+  return config;
+}
+
+}  // namespace mesh::waypoint

@@ -1,5 +1,5 @@
-// The rules of L7, with real requests: client → ztunnel → waypoint → ztunnel → service. The waypoint
-// is the one that the controller makes by itself where rules need one.
+// The rules of L7, with real requests: client → ztunnel → waypoint → ztunnel → service. The
+// waypoint is the one that the controller makes by itself where rules need one.
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -16,7 +16,8 @@ std::string Version(const std::string& app, const std::string& version, const st
   return "---\napiVersion: v1\nkind: Pod\nmetadata: {name: " + app + "-" + version +
          ", namespace: shop, labels: {app: " + app + ", version: " + version +
          "}}\nspec:\n  nodeName: " + node +
-         "\n  containers:\n  - {name: app, image: culvert/meshapp, command: [meshapp, serve, --port, "
+         "\n  containers:\n  - {name: app, image: culvert/meshapp, command: [meshapp, serve, "
+         "--port, "
          "\"8080\", --name, " +
          app + ", --version, " + version + "]}\n";
 }
@@ -232,19 +233,19 @@ TEST_F(Waypoint, NoRouteAndNoClusterSayWhich) {
 }
 
 TEST_F(Waypoint, SpeaksHttp2ToClients) {
-  EXPECT_EQ(Ask("shop/client", {"--http2-prior-knowledge", "-o", "/dev/null", "-w",
-                                "%{http_version} %{http_code}", "-d", "some body",
-                                "http://reviews:9080/"})
+  EXPECT_EQ(Ask("shop/client",
+                {"--http2-prior-knowledge", "-o", "/dev/null", "-w", "%{http_version} %{http_code}",
+                 "-d", "some body", "http://reviews:9080/"})
                 .out,
             "2 200");
 }
 
 TEST_F(Waypoint, BodiesPassWholeBothWays) {
   // What was received is counted by the application.
-  const Outcome got = mesh_->Exec(
-      "shop/client", {"sh", "-c",
-                      "head -c 3000000 /dev/zero | curl -sS -m 20 --data-binary @- "
-                      "-H 'content-type: text/plain' http://reviews:9080/"});
+  const Outcome got =
+      mesh_->Exec("shop/client", {"sh", "-c",
+                                  "head -c 3000000 /dev/zero | curl -sS -m 20 --data-binary @- "
+                                  "-H 'content-type: text/plain' http://reviews:9080/"});
   EXPECT_NE(got.out.find("\"received_bytes\":3000000"), std::string::npos) << got.out << got.err;
 }
 

@@ -100,8 +100,7 @@ absl::Status Network::Build() const {
   for (const NodeConfig& node : config_.nodes) {
     routes += fmt::format("route add {} via {}\n", PodCidr(node.index, 4), NodeIp(node.index, 4));
     if (config_.ipv6) {
-      routes +=
-          fmt::format("route add {} via {}\n", PodCidr(node.index, 6), NodeIp(node.index, 6));
+      routes += fmt::format("route add {} via {}\n", PodCidr(node.index, 6), NodeIp(node.index, 6));
     }
   }
   RETURN_IF_ERROR(IpBatch(controller, routes));

@@ -89,10 +89,13 @@ void AddWaypointPods(const ObjectStore& objects, const Layout& layout, bool ipv6
     set.prefix = key.name + "-" + set.revision;
     set.pod["metadata"]["labels"]["pod-template-hash"] = set.revision;
     set.pod["metadata"]["generateName"] = set.prefix + "-";
-    set.pod["metadata"]["ownerReferences"].Push(Json::Obj(
-        {{"apiVersion", "apps/v1"}, {"kind", "ReplicaSet"}, {"name", set.prefix},
-         {"uid", "local-" + ShortHash("Gateway/" + key.ns + "/" + key.name, 12)},
-         {"controller", true}, {"blockOwnerDeletion", true}}));
+    set.pod["metadata"]["ownerReferences"].Push(
+        Json::Obj({{"apiVersion", "apps/v1"},
+                   {"kind", "ReplicaSet"},
+                   {"name", set.prefix},
+                   {"uid", "local-" + ShortHash("Gateway/" + key.ns + "/" + key.name, 12)},
+                   {"controller", true},
+                   {"blockOwnerDeletion", true}}));
     plan.push_back(std::move(set));
   }
 }

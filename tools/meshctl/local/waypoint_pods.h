@@ -1,5 +1,5 @@
-// Pods of waypoints in local mode: for every Gateway of the waypoint class what its Deployment would
-// be in a cluster. Its Service and ServiceAccount are the controller's to make.
+// Pods of waypoints in local mode: for every Gateway of the waypoint class what its Deployment
+// would be in a cluster. Its Service and ServiceAccount are the controller's to make.
 #pragma once
 
 #include <vector>

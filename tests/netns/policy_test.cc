@@ -12,7 +12,18 @@
 namespace mesh::test {
 namespace {
 
-const std::string kManifests = kShopAndOutside + R"(---
+// What ztunnel makes of rules by itself: no waypoint is made for those that need HTTP.
+const std::string kManifests = R"(
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: shop
+  labels: {istio.io/dataplane-mode: ambient, istio.io/use-waypoint: none}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: outside}
+---
 apiVersion: v1
 kind: Namespace
 metadata:

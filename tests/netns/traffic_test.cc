@@ -271,8 +271,19 @@ except TimeoutError:
     print('SILENCE', flush=True)
 )";
 
+constexpr char kPing[] = R"(
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=5)
+s.sendall(b'ping')
+sys.exit(0 if s.recv(65536) else 1)
+)";
+
 TEST_F(Traffic, PolicyChangeEndsWhatItForbids) {
   for (const char* host : {"far", "near"}) {
+    // What was forbidden the last time is so no more.
+    ASSERT_TRUE(Eventually([host] {
+      return mesh_->Exec("shop/client", {"python3", "-c", kPing, host, "9000"}).code == 0;
+    })) << host;
     // One connection each to a port that is about to be forbidden and to one that is not.
     const auto hold = [host](const char* port) {
       return mesh_->ExecWords("shop/client", {"python3", "-c", kHold, host, port});

@@ -29,9 +29,10 @@ tunnel::Config TunnelConfig(int index, const Settings& settings) {
   config.listens = config.reuse_port || index == 0;
   config.buffered_bytes /= workers;
   if (rlimit limit{}; ::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
-    // No pod leaves the others without: two a connection, one a tunnel.
     const size_t part = std::max<size_t>(kLeastPart, limit.rlim_cur / 8 / workers);
-    config.max_connections_per_pod = std::min(config.max_connections_per_pod, part);
+    config.fair_connections_per_pod = part;
+    config.scarce_descriptor =
+        static_cast<int>(std::min<rlim_t>(limit.rlim_cur / 4 * 3, std::numeric_limits<int>::max()));
     config.max_tunnels_per_pod = std::min(config.max_tunnels_per_pod, part);
   }
   return config;

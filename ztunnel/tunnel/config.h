@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -72,6 +73,10 @@ struct Config {
 
   // Limits of one worker in one pod; above them a connection is refused with reason `limit`.
   size_t max_connections_per_pod = 100'000;
+  // While descriptors are scarce (the newest is this or above) a pod that has this many is refused
+  // more: none leaves the others without.
+  size_t fair_connections_per_pod = 100'000;
+  int scarce_descriptor = std::numeric_limits<int>::max();
   size_t max_tunnels_per_pod = 10'000;
   // Peers' tunnels whose two sides have not proved who they are yet. Above it the oldest gives way:
   // honest peers are done in milliseconds.

@@ -60,8 +60,14 @@ absl::Status PodRuntime::Listen() {
   return WithContext(ListenOn(hbone_, core.config.hbone_port, false, ServeTunnel), what);
 }
 
+bool PodRuntime::FullOfConnections() const {
+  const bool scarce = core.newest_descriptor >= core.config.scarce_descriptor;
+  return live.size() >= core.config.max_connections_per_pod ||
+         (scarce && live.size() >= core.config.fair_connections_per_pod);
+}
+
 absl::Status PodRuntime::HasRoomFor(Serve serve) const {
-  if (live.size() >= core.config.max_connections_per_pod) {
+  if (FullOfConnections()) {
     return ResourceExhausted("{} connections of this pod are open", live.size());
   }
   // Peers' tunnels are no reason to refuse the pod's own connections.
@@ -72,6 +78,7 @@ absl::Status PodRuntime::HasRoomFor(Serve serve) const {
 }
 
 void PodRuntime::Accept(net::Socket socket, Serve serve) {
+  core.newest_descriptor = socket.fd();
   if (absl::Status room = HasRoomFor(serve); !room.ok()) {
     core.metrics.EarlyFailure(
         serve == ServeOutbound ? telemetry::Direction::kOutbound : telemetry::Direction::kInbound,

@@ -42,6 +42,8 @@ class PodRuntime final : public base::Deferred {
   void AddTunnel(net::Socket socket, std::unique_ptr<tls::Session> tls);
   void TunnelOpened(ServerTunnel& tunnel);
   void TunnelClosed(ServerTunnel& tunnel);
+  // At the limit, or with more than its share while descriptors are scarce.
+  bool FullOfConnections() const;
   void Spawn(base::Task<void> task) { tasks_.Start(std::move(task)); }
 
   WorkerCore& core;

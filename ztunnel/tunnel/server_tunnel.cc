@@ -28,7 +28,7 @@ ServerTunnel::ServerTunnel(WorkerCore& core, PodRuntime& pod, net::Socket socket
 
 h2::StreamHandler* ServerTunnel::OnRequest(hbone::Connection& connection, int32_t stream,
                                            h2::Headers headers) {
-  if (pod_.live.size() >= core_.config.max_connections_per_pod) {
+  if (pod_.FullOfConnections()) {
     connection.RespondAndEnd(stream, hbone::RefusalHeaders("503", MESH_REASON_LIMIT));
     return nullptr;
   }

@@ -42,6 +42,7 @@ struct WorkerCore {
   Demand demand;                       // null: the state is complete
   net::HostResolver* hosts = nullptr;  // null: endpoints known by hostname only are refused
   net::SharedBuffers buffers;
+  int newest_descriptor = 0;  // the kernel gives the lowest that is free: says how many are in use
   identity::PeerVerifier verifier;
   std::atomic<uint64_t> handshakes{0};  // peers' tunnels that are not open yet; written here alone
   absl::BitGen random;

@@ -106,7 +106,7 @@ class Mesh {
       compiler_.Apply(events);
       events.clear();
       for (const auto& [key, json] : compiler_.TakeObjects()) {
-        objects_ += fmt::format("# object {}\n{}", key.ToString(), json);
+        objects_ += fmt::format("# object {}{}\n", key.ToString(), json.empty() ? " gone" : "");
         if (json.empty()) {
           events.push_back({true, made_.extract(key).mapped()});
           continue;

@@ -60,7 +60,7 @@ std::optional<Compiler::Enforcer> Compiler::EnforcerFor(const std::string& ns) c
   api::ObjectMeta meta;
   meta.set_namespace_(ns);
   const auto wish = WaypointWishOf(meta, {}, space);
-  if (!wish && !settings_.auto_waypoints) return std::nullopt;
+  if (!wish && (!settings_.auto_waypoints || OptsOutOfWaypoints({}, space))) return std::nullopt;
   const WaypointRef ref = wish ? wish->ref : WaypointRef{ns, kAutoWaypoint};
   const auto gateway = store_.Find(store_.gateways, ref.ns, ref.name);
   if (gateway == nullptr && !wish && HasHttpPolicy(ns)) {  // it is being made

@@ -180,17 +180,16 @@ void Compiler::UpdateNeeds(Dirty& dirty) {
 }
 
 void Compiler::MakeObjects() {
-  std::map<Key, std::string> wanted;
-  const auto want = [&wanted](const Key& key, const Json& object) {
-    wanted[key] = k8s::ToText(object, true);
-  };
+  std::map<Key, Json> wanted;
+  const auto want = [&wanted](const Key& key, const Json& object) { wanted[key] = object; };
   std::map<std::string, std::string> namespaces;
   for (const auto& [key, why] : needs_) namespaces.emplace(key.ns, why);
   if (settings_.auto_waypoints) {  // pods that no service selects have policies too
     for (const auto& [key, policy] : http_policies_) {
       const std::string& ns = policy->metadata().namespace_();
       const bool told = WaypointWishOf(policy->metadata(), {}, store_.SpaceOf(ns)).has_value();
-      if (ns != settings_.root_namespace && !told) {
+      const bool opted_out = OptsOutOfWaypoints({}, store_.SpaceOf(ns));
+      if (ns != settings_.root_namespace && !told && !opted_out) {
         namespaces.emplace(ns, "AuthorizationPolicy " + key);
       }
     }
@@ -217,14 +216,18 @@ void Compiler::MakeObjects() {
       }
     }
   }
-  for (const auto& [key, text] : wanted) {
+  std::map<Key, std::string> made;
+  for (const auto& [key, object] : wanted) {
+    made[key] = MakeResource("", object).version;  // as text the members have no order
     const auto before = made_.find(key);
-    if (before == made_.end() || before->second != text) objects_[key] = text;
+    if (before == made_.end() || before->second != made[key]) {
+      objects_[key] = k8s::ToText(object, true);
+    }
   }
-  for (const auto& [key, text] : made_) {
-    if (!wanted.contains(key)) objects_[key] = "";
+  for (const auto& [key, version] : made_) {
+    if (!made.contains(key)) objects_[key] = "";
   }
-  made_ = std::move(wanted);
+  made_ = std::move(made);
 }
 
 std::map<Key, std::string> Compiler::TakeObjects() { return std::exchange(objects_, {}); }

@@ -222,7 +222,7 @@ class Compiler {
   bool guards_dirty_ = false;
   std::map<k8s::Key, std::string> needs_;  // services that get a waypoint unasked, and why
   bool needs_dirty_ = true;
-  std::map<k8s::Key, std::string> made_;     // objects of our own, as JSON
+  std::map<k8s::Key, std::string> made_;     // objects of our own, by hash
   std::map<k8s::Key, std::string> objects_;  // those that changed
   std::set<k8s::Key> l7_told_;               // rules with a status
   L7Directory l7_services_;

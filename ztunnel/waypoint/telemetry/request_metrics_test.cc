@@ -46,8 +46,8 @@ TEST(RequestMetrics, CountsWithIstiosLabels) {
   EXPECT_THAT(text,
               HasSubstr("request_protocol=\"http\",response_code=\"200\",response_flags=\"-\","
                         "connection_security_policy=\"mutual_tls\"} 1"));
-  EXPECT_THAT(text, HasSubstr("le=\"1\"} 0"));
-  EXPECT_THAT(text, HasSubstr("le=\"5\"} 1"));
+  EXPECT_THAT(text, HasSubstr("le=\"1.0\"} 0"));
+  EXPECT_THAT(text, HasSubstr("le=\"5.0\"} 1"));
 }
 
 TEST(RequestMetrics, SumsTheSameSeriesOfAllWorkers) {

@@ -129,6 +129,22 @@ std::string OrderPod() {
          pod.replace(pod.find(spec), spec.size(), "spec:\n  serviceAccountName: order-service\n");
 }
 
+// Signed with the key of kTokens: HS256, issuer https://issuer.example, subject alice, until 2100.
+constexpr const char* kToken =
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6Im9uZSJ9."
+    "eyJpc3MiOiJodHRwczovL2lzc3Vlci5leGFtcGxlIiwic3ViIjoiYWxpY2UiLCJleHAiOjQxMDI0NDQ4MDB9."
+    "Ol2g1ZmnpX22FW6V_Lmdg9TnQo0m7-bXJUBt6hT26-I";
+constexpr const char* kTokens = R"(---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: tokens, namespace: shop}
+spec:
+  targetRefs: [{kind: Service, name: ratings, group: ""}]
+  jwtRules:
+  - issuer: https://issuer.example
+    jwks: '{"keys": [{"kty": "oct", "kid": "one", "alg": "HS256", "k": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"}]}'
+)";
+
 class Waypoint : public MeshTest {
  protected:
   static void SetUpTestSuite() {
@@ -276,6 +292,20 @@ TEST_F(Waypoint, NobodyGetsAroundAnL7Policy) {
               "403")
         << path;
   }
+}
+
+TEST_F(Waypoint, TokensAreBelievedOrRefused) {
+  ASSERT_EQ(mesh_->Apply(kTokens).code, 0);
+  const auto with = [](const std::string& token) {
+    return Code("shop/client",
+                {"-H", "Authorization: Bearer " + token, "http://ratings:9080/headers"});
+  };
+  std::string forged = kToken;
+  forged.back() = forged.back() == 'A' ? 'E' : 'A';
+  EXPECT_TRUE(Eventually([&] { return with(forged) == "401"; })) << with(forged);
+  EXPECT_EQ(with(kToken), "200");
+  EXPECT_EQ(with("no.token.atall"), "401");
+  EXPECT_EQ(Code("shop/client", {"http://ratings:9080/headers"}), "200");  // none is no wrong one
 }
 
 TEST_F(Waypoint, AKilledWaypointComesBackAndNothingGoesAroundIt) {

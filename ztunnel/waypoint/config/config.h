@@ -13,6 +13,7 @@
 #include "ztunnel/base/string_map.h"
 #include "ztunnel/core/state/mesh_state.h"
 #include "ztunnel/waypoint/filter/authz.h"
+#include "ztunnel/waypoint/filter/jwt.h"
 #include "ztunnel/waypoint/lb/cluster.h"
 #include "ztunnel/waypoint/route/route_table.h"
 
@@ -32,6 +33,7 @@ struct Frontend {
   PortProtocol protocol = PortProtocol::kDetect;
   std::shared_ptr<const route::RouteTable> routes;
   std::shared_ptr<const filter::PolicySet> policies;  // never null
+  std::shared_ptr<const filter::JwtRules> tokens;     // null: none are looked for
   std::string telemetry;
 };
 using FrontendRef = std::shared_ptr<const Frontend>;

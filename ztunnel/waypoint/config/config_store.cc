@@ -42,7 +42,7 @@ absl::StatusOr<PortProtocol> ProtocolOf(l7::Frontend::Protocol protocol) {
 
 std::vector<std::string_view> L7Types() {
   // Policies before what refers to them.
-  return {kPolicyType, kPeerType, kClusterType, kFrontendType};
+  return {kPolicyType, kAuthenticationType, kPeerType, kClusterType, kFrontendType};
 }
 
 absl::Status ConfigStore::Upsert(std::string_view type_url, const xds::Resource& resource) {
@@ -53,6 +53,7 @@ absl::Status ConfigStore::Upsert(std::string_view type_url, const xds::Resource&
   if (type_url == kFrontendType) return UpsertFrontend(resource.name(), bytes);
   if (type_url == kClusterType) return UpsertCluster(resource.name(), bytes);
   if (type_url == kPolicyType) return UpsertPolicy(resource.name(), bytes);
+  if (type_url == kAuthenticationType) return UpsertAuthentication(resource.name(), bytes);
   if (type_url == kPeerType) return UpsertPeer(resource.name(), bytes);
   return Invalid("type {} is not known", Quoted(type_url));
 }
@@ -62,6 +63,7 @@ void ConfigStore::Remove(std::string_view type_url, std::string_view name) {
   if (type_url == kFrontendType) frontends_.erase(key);
   if (type_url == kClusterType) clusters_.erase(key);
   if (type_url == kPolicyType) policies_.erase(key);
+  if (type_url == kAuthenticationType) authentications_.erase(key);
   if (type_url == kPeerType) peers_.erase(key);
 }
 
@@ -77,6 +79,7 @@ absl::Status ConfigStore::UpsertFrontend(const std::string& name, const std::str
   ASSIGN_OR_RETURN(held.compiled.routes, route::RouteTable::Compile(proto));
   held.compiled.telemetry = proto.telemetry();
   held.policies.assign(proto.policies().begin(), proto.policies().end());
+  held.authentications.assign(proto.authentications().begin(), proto.authentications().end());
   frontends_.insert_or_assign(name, std::move(held));
   return absl::OkStatus();
 }
@@ -92,6 +95,15 @@ absl::Status ConfigStore::UpsertPolicy(const std::string& name, const std::strin
   ASSIGN_OR_RETURN(const l7::Policy proto, Parse<l7::Policy>(bytes));
   ASSIGN_OR_RETURN(filter::PolicyRef policy, filter::CompilePolicy(proto));
   policies_.insert_or_assign(name, std::move(policy));
+  return absl::OkStatus();
+}
+
+absl::Status ConfigStore::UpsertAuthentication(const std::string& name, const std::string& bytes) {
+  ASSIGN_OR_RETURN(l7::Authentication proto, Parse<l7::Authentication>(bytes));
+  const l7::Authentication* const alone[] = {&proto};
+  RETURN_IF_ERROR(filter::JwtRules::Compile(alone).status());
+  authentications_.insert_or_assign(name,
+                                    std::make_shared<const l7::Authentication>(std::move(proto)));
   return absl::OkStatus();
 }
 
@@ -117,11 +129,29 @@ std::shared_ptr<const filter::PolicySet> ConfigStore::PoliciesOf(
   return std::make_shared<filter::PolicySet>(std::move(policies));
 }
 
+std::shared_ptr<const filter::JwtRules> ConfigStore::TokensOf(
+    const std::vector<std::string>& names, std::vector<std::string>& policies) const {
+  std::vector<const l7::Authentication*> found;
+  for (const std::string& name : names) {
+    const auto it = authentications_.find(name);
+    if (it != authentications_.end()) {
+      found.push_back(it->second.get());
+    } else {
+      policies.push_back("RequestAuthentication " + name);  // no policy has such a name
+    }
+  }
+  if (found.empty()) return nullptr;
+  auto rules = filter::JwtRules::Compile(found);
+  return rules.ok() ? *std::move(rules) : nullptr;  // each compiled alone already
+}
+
 ConfigRef ConfigStore::Publish(state::MeshStateRef state, absl::Time now) {
   auto config = std::make_shared<Config>();
   for (const auto& [name, held] : frontends_) {
     auto frontend = std::make_shared<Frontend>(held.compiled);
-    frontend->policies = PoliciesOf(held.policies);
+    std::vector<std::string> policies = held.policies;
+    frontend->tokens = TokensOf(held.authentications, policies);
+    frontend->policies = PoliciesOf(policies);
     config->frontends.emplace(name, std::move(frontend));
   }
   for (const auto& [uid, held] : peers_) {

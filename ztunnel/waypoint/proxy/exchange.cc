@@ -150,8 +150,23 @@ bool Exchange::Admit() {
     head_.headers.Set("x-request-id", filter::MakeRequestId(Random(core_), Random(core_)));
   }
   const Frontend* frontend = scene_->target.frontend.get();
-  if (frontend == nullptr || frontend->policies->empty()) return true;
-  return Permitted(*frontend->policies, 0);
+  if (frontend == nullptr) return true;
+  if (frontend->tokens != nullptr && !route::IsPreflight(View()) &&
+      !Authenticated(*frontend->tokens)) {
+    return false;
+  }
+  return frontend->policies->empty() || Permitted(*frontend->policies, 0);
+}
+
+// Whether the tokens of the request, if it has some, are believed; if not, it is answered.
+bool Exchange::Authenticated(const filter::JwtRules& rules) {
+  filter::JwtVerdict verdict = filter::Authenticate(rules, head_, absl::Now());
+  token_ = std::move(verdict.token);
+  if (verdict.accepted) return true;
+  http::LocalReply reply = http::MakeLocalReply(head_.headers, verdict.status, verdict.reason);
+  reply.head.headers.Add("www-authenticate", verdict.challenge);
+  SendLocalHead(std::move(reply.head), reply.body, "jwt_authn_access_denied");
+  return false;
 }
 
 // Whether the policies let the request pass; if not, it is answered. `port`: of the workload.
@@ -163,6 +178,7 @@ bool Exchange::Permitted(const filter::PolicySet& policies, uint16_t port) {
   attributes.destination_ip = host_ != nullptr ? host_->address.ip : scene_->target.asked.ip;
   attributes.destination_port = port != 0 ? port : scene_->target.port;
   attributes.request = &view;
+  attributes.token = token_ ? &*token_ : nullptr;
   const filter::Verdict verdict = filter::Check(policies, attributes);
   if (verdict.allowed) return true;
   SendLocal(403, "RBAC: access denied", verdict.Detail());

@@ -50,6 +50,7 @@ class Exchange final : public http::StreamEvents, public AttemptOwner {
   // ---- Steps of Run, each in its order
   base::Task<void> Answer();
   bool Admit();  // false: answered
+  bool Authenticated(const filter::JwtRules& rules);
   bool Permitted(const filter::PolicySet& policies, uint16_t port);
   base::Task<bool> Inject(const route::Route& route);
   base::Task<void> Forward(const route::Route* route);
@@ -88,6 +89,7 @@ class Exchange final : public http::StreamEvents, public AttemptOwner {
   bool down_closed_ = false;
   http::StreamError down_error_ = http::StreamError::kNone;
 
+  std::optional<filter::Token> token_;
   const route::Route* route_ = nullptr;
   const route::Backend* backend_ = nullptr;
   lb::ClusterRef cluster_;

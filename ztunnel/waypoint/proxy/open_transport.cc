@@ -40,6 +40,13 @@ base::Task<Result> OpenTunnel(Core& core, lb::ClusterRef cluster, lb::Host host)
 }
 
 base::Task<Result> OpenSocket(Core& core, lb::ClusterRef cluster, lb::Host host) {
+  // What was to be encrypted, or announced, does not leave otherwise.
+  if (cluster->options().tls || cluster->options().proxy_protocol != 0) {
+    co_return telemetry::WithReason(
+        FailedPrecondition("{}: this waypoint originates no TLS and sends no PROXY header",
+                           cluster->name()),
+        MESH_REASON_L7_NOT_ENFORCEABLE);
+  }
   if (!host.hostname.empty()) {
     if (core.hosts == nullptr) {
       co_return telemetry::WithReason(Unavailable("{} is not looked up here", host.hostname),

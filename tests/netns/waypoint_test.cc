@@ -94,6 +94,9 @@ spec:
     route: [{destination: {host: ratings}}]
   - match: [{uri: {exact: /nobody}}]
     route: [{destination: {host: ratings, subset: none}}]
+  - match: [{uri: {prefix: /mirrored}}]
+    route: [{destination: {host: ratings}}]
+    mirror: {host: shadow}
   - match: [{uri: {prefix: /headers}}]
     headers: {request: {set: {x-added: by-route}}, response: {set: {x-answer: "yes"}}}
     route: [{destination: {host: ratings}}]
@@ -129,6 +132,30 @@ std::string OrderPod() {
          pod.replace(pod.find(spec), spec.size(), "spec:\n  serviceAccountName: order-service\n");
 }
 
+// Says which authority, path and body it was asked with.
+constexpr const char* kShadow = R"(---
+apiVersion: v1
+kind: Pod
+metadata: {name: shadow, namespace: shop, labels: {app: shadow}}
+spec:
+  nodeName: node-2
+  containers:
+  - name: app
+    image: culvert/meshapp
+    command:
+    - python3
+    - -u
+    - -c
+    - |
+      from http.server import *
+      class H(BaseHTTPRequestHandler):
+          def do_POST(self):
+              body = self.rfile.read(int(self.headers['content-length']))
+              print('SAW', self.headers['host'], self.path, body.decode(), flush=True)
+              self.send_response(500); self.send_header('content-length', '0'); self.end_headers()
+      ThreadingHTTPServer(('0.0.0.0', 8080), H).serve_forever()
+)";
+
 // Signed with the key of kTokens: HS256, issuer https://issuer.example, subject alice, until 2100.
 constexpr const char* kToken =
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6Im9uZSJ9."
@@ -152,11 +179,12 @@ class Waypoint : public MeshTest {
             kShopAndOutside + IdlePod("shop", "client", "node-1") + OrderPod() +
                 IdlePod("outside", "stranger", "node-1") + Version("reviews", "v1", "node-1") +
                 Version("reviews", "v2", "node-2") + Service("reviews") +
-                Version("ratings", "v1", "node-2") + Service("ratings") +
+                Version("ratings", "v1", "node-2") + Service("ratings") + kShadow +
+                Service("shadow") +
                 Version("payment-service", "v1", "node-2") + Service("payment-service") + kCanary +
                 kRatings + kPaymentPolicy,
             {"shop/client", "shop/order", "outside/stranger", "shop/reviews-v1", "shop/reviews-v2",
-             "shop/ratings-v1", "shop/payment-service-v1"})) {
+             "shop/ratings-v1", "shop/shadow", "shop/payment-service-v1"})) {
       return;
     }
     for (const char* url : {"http://reviews:9080/", "http://ratings:9080/headers"}) {
@@ -241,6 +269,15 @@ TEST_F(Waypoint, HeaderOperationsReachBothSides) {
   const Outcome got = Ask("shop/client", {"-i", "http://ratings:9080/headers"});
   EXPECT_NE(got.out.find("\"x-added\":\"by-route\""), std::string::npos) << got.out;
   EXPECT_NE(got.out.find("x-answer: yes"), std::string::npos) << got.out;
+}
+
+TEST_F(Waypoint, MirrorsGetACopyAndNobodyWaitsForTheirAnswer) {
+  EXPECT_EQ(Code("shop/client", {"-d", "twice", "http://ratings:9080/mirrored"}), "200");
+  const auto seen = [] {
+    return mesh_->Meshctl({"local", "logs", "-n", "shop", "shadow"}).out.find(
+               "SAW ratings-shadow:9080 /mirrored twice") != std::string::npos;
+  };
+  EXPECT_TRUE(Eventually(seen)) << mesh_->Meshctl({"local", "logs", "-n", "shop", "shadow"}).out;
 }
 
 TEST_F(Waypoint, NoRouteAndNoClusterSayWhich) {

@@ -76,12 +76,31 @@ absl::Status ConfigStore::UpsertFrontend(const std::string& name, const std::str
   held.compiled.service = proto.service();
   held.compiled.port = static_cast<uint16_t>(proto.port());
   ASSIGN_OR_RETURN(held.compiled.protocol, ProtocolOf(proto.protocol()));
-  ASSIGN_OR_RETURN(held.compiled.routes, route::RouteTable::Compile(proto));
   held.compiled.telemetry = proto.telemetry();
   held.policies.assign(proto.policies().begin(), proto.policies().end());
   held.authentications.assign(proto.authentications().begin(), proto.authentications().end());
+  auto routes = route::RouteTable::Compile(proto);
+  if (!routes.ok()) {
+    KeepPolicies(name, std::move(held));
+    return routes.status();
+  }
+  held.compiled.routes = *std::move(routes);
   frontends_.insert_or_assign(name, std::move(held));
   return absl::OkStatus();
+}
+
+// Routes that cannot be compiled stay as they were; policies do not wait for them. Without routes of
+// before nothing passes.
+void ConfigStore::KeepPolicies(const std::string& name, HeldFrontend refused) {
+  const auto it = frontends_.find(name);
+  if (it != frontends_.end()) {
+    it->second.policies = std::move(refused.policies);
+    it->second.authentications = std::move(refused.authentications);
+    return;
+  }
+  refused.compiled.routes = *route::RouteTable::Compile(l7::Frontend());
+  refused.policies.push_back("routes of " + name);  // no policy has such a name: it denies
+  frontends_.insert_or_assign(name, std::move(refused));
 }
 
 absl::Status ConfigStore::UpsertCluster(const std::string& name, const std::string& bytes) {

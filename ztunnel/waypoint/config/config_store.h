@@ -45,6 +45,7 @@ class ConfigStore final : public xds::ResourceSink {
     std::vector<std::string> policies;
   };
 
+  void KeepPolicies(const std::string& name, HeldFrontend refused);
   absl::Status UpsertFrontend(const std::string& name, const std::string& bytes);
   absl::Status UpsertCluster(const std::string& name, const std::string& bytes);
   absl::Status UpsertPolicy(const std::string& name, const std::string& bytes);

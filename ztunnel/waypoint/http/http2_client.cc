@@ -92,7 +92,7 @@ class Connection final : public ClientConnection, public Http2Connection {
   size_t streams() const override { return open_; }
 
   size_t Capacity() const override {
-    if (draining_ || over_ || !session_ref().TakesRequests()) return 0;
+    if (draining_ || ending() || !session_ref().TakesRequests()) return 0;
     const uint32_t peers = session_ref().peer_max_streams();
     const size_t limit = std::min<size_t>(peers, kMaxStreams);
     return open_ >= limit ? 0 : limit - open_;
@@ -175,7 +175,6 @@ class Connection final : public ClientConnection, public Http2Connection {
     }
   }
   void OnConnectionOver() override {
-    over_ = true;
     visitor_.OnConnectionClosed();
   }
 
@@ -186,7 +185,6 @@ class Connection final : public ClientConnection, public Http2Connection {
   size_t open_ = 0;
   size_t told_ = 0;
   bool draining_ = false;
-  bool over_ = false;
 };
 
 }  // namespace

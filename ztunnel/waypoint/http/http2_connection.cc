@@ -16,7 +16,10 @@ Http2Connection::Http2Connection(base::EventLoop& loop,
       transport_(std::move(transport)),
       session_(std::make_unique<h2::Session>(*this, options)) {}
 
-Http2Connection::~Http2Connection() { loop_.CancelDefer(*this); }
+Http2Connection::~Http2Connection() {
+  loop_.CancelDefer(*this);
+  if (linger_ != 0) loop_.CancelTimer(linger_);
+}
 
 void Http2Connection::Start() {
   transport_->Start(*this);
@@ -28,7 +31,7 @@ void Http2Connection::Touch() {
 }
 
 void Http2Connection::OnBytes(std::span<const std::byte> bytes) {
-  if (over_) {
+  if (over_ || ending_) {
     transport_->Consumed(bytes.size());
     return;
   }
@@ -52,17 +55,21 @@ void Http2Connection::OnClosed(bool) {
   Touch();
 }
 
-// What is there still goes: GOAWAY says why.
+// What is there still goes: the end of answers, and GOAWAY, which says why.
 void Http2Connection::Close() {
-  if (over_) return;
+  if (over_ || ending_) return;
   Send();
-  over_ = true;
+  ending_ = true;
+  session_->Abandon(h2::kConnectError);
   transport_->End();
-  Touch();
+  linger_ = loop_.After(limits_.linger_timeout, [this] {
+    linger_ = 0;
+    transport_->Reset();
+  });
 }
 
 void Http2Connection::Send() {
-  while (!over_ && session_->WantsWrite() && transport_->Room() > 0) {
+  while (!over_ && !ending_ && session_->WantsWrite() && transport_->Room() > 0) {
     const absl::Status status = session_->Produce(out_, std::min(kTurn, transport_->Room()));
     if (out_.empty()) break;
     transport_->Write(out_.data());
@@ -75,7 +82,7 @@ void Http2Connection::Send() {
 
 void Http2Connection::RunDeferred() {
   if (over_told_) return;
-  if (!over_) {
+  if (!over_ && !ending_) {
     Send();
     TellRoom();
     OnTurn();

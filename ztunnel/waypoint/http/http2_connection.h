@@ -26,6 +26,7 @@ class Http2Connection : public transport::Events,
   void Touch() override;
   size_t buffered_limit() const override { return limits_.buffered_bytes; }
 
+  bool ending() const { return ending_ || over_; }
   // Ends with what was sent so far; all streams hear of it.
   void Close();
   virtual void OnConnectionOver() = 0;  // once; the object may be destroyed, later
@@ -47,6 +48,8 @@ class Http2Connection : public transport::Events,
   std::unique_ptr<h2::Session> session_;
   net::Buffer out_;
   size_t owed_ = 0;  // read while the transport had no room: our own answers must not pile up
+  bool ending_ = false;  // no more is read; what the transport holds still goes
+  base::EventLoop::TimerId linger_ = 0;
   bool over_ = false;
   bool over_told_ = false;
 };

@@ -200,6 +200,7 @@ TEST_F(Http2, DrainingFinishesWhatIsInProgress) {
   Pump();
   EXPECT_TRUE(answer_.complete());
   EXPECT_EQ(answer_.body, "last");
+  EXPECT_FALSE(at_server_.was_reset());
 }
 
 TEST_F(Http2, AnExtendedConnectIsAnUpgrade) {
@@ -235,7 +236,8 @@ TEST_F(Http2, WhatIsNoHttp2EndsTheConnection) {
   TestServer server;
   auto connection = MakeHttp2Server(loop, peer.MakeTransport(), server, {});
   peer.Send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
-  RunTurns(loop);
+  EXPECT_TRUE(peer.ended());
+  peer.End();
   EXPECT_EQ(server.closed, 1);
   EXPECT_TRUE(server.requests.empty());
 }

@@ -47,7 +47,8 @@ const Host* Choose(const Cluster& cluster, const ChooseInput& input, absl::BitGe
   const auto tried = [&](const Host& host) {
     return std::find(input.tried.begin(), input.tried.end(), &host) != input.tried.end();
   };
-  const bool panic = InPanic(cluster);
+  // Who was ejected under a rule that is gone is no more.
+  const bool panic = !cluster.options().outlier || InPanic(cluster);
   const Host* usable = nullptr;
   for (int i = 0; i < kTries; ++i) {
     const Host& host = Next(cluster, random);

@@ -118,7 +118,6 @@ struct ClusterStats {
   std::atomic<uint32_t> connections{0}, pending{0}, requests{0}, retries{0};
   std::atomic<uint64_t> connection_overflow{0}, pending_overflow{0}, request_overflow{0},
       retry_overflow{0}, ejections{0}, ejection_overflow{0};
-  std::atomic<uint32_t> ejected_hosts{0};
   std::atomic<uint32_t> turn{0};  // of round robin
   std::atomic<int64_t> swept_at_ns{0};
 };

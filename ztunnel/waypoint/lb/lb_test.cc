@@ -121,6 +121,30 @@ TEST(Outlier, TakesAHostBackAndEjectsItLongerTheNextTime) {
   EXPECT_EQ(cluster->hosts()[0].stats->times_ejected, 0u);
 }
 
+TEST(Outlier, AHostThatLeftTakesItsEjectionWithIt) {
+  const ClusterRef before = MakeCluster(2, SeedOutlier());
+  Fail(*before, 0, 5);
+  ASSERT_TRUE(Ejected(*before, 0));
+  std::vector<Host> hosts = {before->hosts()[1], before->hosts()[1]};
+  hosts[1].address = *SocketAddress::Parse("10.0.0.9:80");
+  hosts[1].stats = std::make_shared<HostStats>();
+  const Cluster after("c", SeedOutlier(), hosts, before->shared_stats());
+  Fail(after, 1, 5);
+  EXPECT_TRUE(Ejected(after, 1));
+}
+
+TEST(Outlier, WithoutTheRuleNobodyStaysEjected) {
+  const ClusterRef cluster = MakeCluster(1, [] {
+    ClusterOptions options = SeedOutlier();
+    options.outlier->max_ejection_percent = 100;
+    return options;
+  }());
+  Fail(*cluster, 0, 5);
+  EXPECT_EQ(Draw(*cluster, 1).count(nullptr), 1u);
+  const Cluster without("c", {}, {cluster->hosts()[0]}, cluster->shared_stats());
+  EXPECT_EQ(Draw(without, 1).count(&without.hosts()[0]), 1u);
+}
+
 TEST(Outlier, LocalFailuresCountAsResponsesUnlessSplit) {
   const ClusterRef cluster = MakeCluster(2, SeedOutlier());
   for (int i = 0; i < 5; ++i) {

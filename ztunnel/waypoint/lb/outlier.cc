@@ -16,18 +16,23 @@ bool IsError(const ClusterOptions::Outlier& outlier, uint16_t status) {
 
 bool IsGatewayError(uint16_t status) { return status == 502 || status == 503 || status == 504; }
 
+// Of the hosts that are there: those that left took their ejection with them.
+size_t Ejected(const Cluster& cluster) {
+  return static_cast<size_t>(
+      std::count_if(cluster.hosts().begin(), cluster.hosts().end(),
+                    [](const Host& host) { return host.stats->ejected.load(kRelaxed); }));
+}
+
 void Eject(const Cluster& cluster, const Host& host, absl::Time now) {
   HostStats& stats = *host.stats;
   ClusterStats& total = cluster.stats();
   if (stats.ejected.load(kRelaxed)) return;
-  const uint32_t ejected = total.ejected_hosts.load(kRelaxed);
-  if (100 * (ejected + 1) / cluster.hosts().size() >
+  if (100 * (Ejected(cluster) + 1) / cluster.hosts().size() >
       cluster.options().outlier->max_ejection_percent) {
     total.ejection_overflow.fetch_add(1, kRelaxed);
     return;
   }
   if (stats.ejected.exchange(true)) return;  // another worker was first
-  total.ejected_hosts.fetch_add(1, kRelaxed);
   total.ejections.fetch_add(1, kRelaxed);
   stats.times_ejected.fetch_add(1, kRelaxed);
   stats.changed_at_ns.store(absl::ToUnixNanos(now), kRelaxed);
@@ -93,7 +98,6 @@ void Sweep(const Cluster& cluster, absl::Time now) {
       stats.consecutive_local.store(0, kRelaxed);
       stats.changed_at_ns.store(absl::ToUnixNanos(now), kRelaxed);
       stats.ejected.store(false);
-      cluster.stats().ejected_hosts.fetch_sub(1, kRelaxed);
     } else if (times > 0 && since >= outlier.interval) {
       stats.times_ejected.store(times - 1, kRelaxed);
     }
@@ -112,8 +116,7 @@ bool InPanic(const Cluster& cluster) {
   if (!cluster.options().outlier || cluster.hosts().empty()) return false;
   const uint32_t percent = cluster.options().outlier->min_health_percent;
   if (percent == 0) return false;
-  const size_t ejected = cluster.stats().ejected_hosts.load(kRelaxed);
-  const size_t healthy = cluster.hosts().size() - std::min(ejected, cluster.hosts().size());
+  const size_t healthy = cluster.hosts().size() - Ejected(cluster);
   return healthy * 100 < cluster.hosts().size() * percent;
 }
 

@@ -1,5 +1,6 @@
 #include "ztunnel/waypoint/proxy/core.h"
 
+#include "ztunnel/waypoint/proxy/mirror.h"
 #include "ztunnel/waypoint/proxy/upstream_pool.h"
 
 namespace mesh::waypoint {
@@ -20,7 +21,8 @@ Core::Core(base::EventLoop& l, const Options& o, identity::CertificateManager& c
       certificates(c),
       metrics(m),
       tunnels(loop, buffers, certificates, verifier, nullptr, PoolOptions()),
-      upstreams(std::make_unique<UpstreamPool>(*this)) {}
+      upstreams(std::make_unique<UpstreamPool>(*this)),
+      mirrors(std::make_unique<Mirrors>(*this)) {}
 
 Core::~Core() = default;
 

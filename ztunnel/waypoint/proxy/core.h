@@ -40,6 +40,7 @@ struct Options {
   absl::Duration stream_idle_timeout = absl::Minutes(5);
 };
 
+class Mirrors;
 class UpstreamPool;
 
 struct Core {
@@ -60,6 +61,7 @@ struct Core {
   size_t streams = 0;
   hbone::Pool tunnels;  // to endpoints
   std::unique_ptr<UpstreamPool> upstreams;
+  std::unique_ptr<Mirrors> mirrors;
 };
 
 }  // namespace mesh::waypoint

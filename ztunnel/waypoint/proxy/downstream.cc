@@ -47,6 +47,14 @@ class Downstreams::Connection final : public http::ServerVisitor {
     const bool http = protocol == PortProtocol::kHttp || protocol == PortProtocol::kHttp2 ||
                       (protocol == PortProtocol::kDetect &&
                        (spoken == Spoken::kHttp1 || spoken == Spoken::kHttp2));
+    // A name that could not be read is not the same as none where somebody asks for it.
+    const bool asks_for_names = scene_->target.frontend != nullptr &&
+                                (!scene_->target.frontend->policies->empty() ||
+                                 !scene_->target.frontend->routes->l4().tls.empty());
+    if (spoken == Spoken::kUndecided && transport::BeginsTls(sniff_->first()) && asks_for_names) {
+      all_.OnClosed(*this);
+      return;
+    }
     if (!http) {
       ServeAsTcp(spoken == Spoken::kTls ? transport::SniOf(sniff_->first()) : "");
       return;

@@ -10,6 +10,7 @@
 #include "ztunnel/waypoint/lb/choose.h"
 #include "ztunnel/waypoint/lb/outlier.h"
 #include "ztunnel/waypoint/proxy/defaults.h"
+#include "ztunnel/waypoint/proxy/mirror.h"
 #include "ztunnel/waypoint/proxy/report.h"
 
 namespace mesh::waypoint {
@@ -92,6 +93,9 @@ base::Task<void> Exchange::Run() {
     details_ = core_.loop.Now() >= deadline ? "response_timeout" : "stream_idle_timeout";
     attempt_.reset();
     down_->Reset(StreamError::kTimeout);
+    down_->Detach();  // the peer may never take the reset
+    down_ = nullptr;
+    down_closed_ = true;
   }
   attempt_.reset();
   Report();
@@ -226,8 +230,12 @@ base::Task<void> Exchange::Forward(const route::Route* route) {
   timeouts_ =
       route::TimeoutsOf(forward != nullptr ? forward->timeout : std::nullopt, retry, head_.headers);
   if (plan_.attempts == 0) keeps_body_ = false;
+  if (request_ended_) request_ended_at_ = core_.loop.Now();  // an injected delay is not the endpoint's
   if (!head_.headers.Has("x-forwarded-proto")) head_.headers.Add("x-forwarded-proto", head_.scheme);
-  if (forward != nullptr) route::PrepareUpstream(*route, *backend_, FactsNow(), head_);
+  if (forward != nullptr) {
+    route::PrepareUpstream(*route, *backend_, FactsNow(), head_);
+    ChooseMirrors(*forward);
+  }
 
   for (;;) {
     lb::ChooseInput input;
@@ -276,13 +284,12 @@ base::Task<bool> Exchange::Try(const lb::ClusterRef& cluster, const lb::Host& ho
   const bool no_body = request_ended_ && body_.empty() && !trailers_;
   const bool http2 = SpeaksHttp2(cluster->options(), scene_->target, head_);
   attempt_->Open(http2, head_, no_body);
-  const absl::Time try_deadline =
-      timeouts_.per_try ? core_.loop.Now() + *timeouts_.per_try : absl::InfiniteFuture();
+  const absl::Time opened = last_active_ = core_.loop.Now();
   sending_ = false;
   bool begun = false;
   for (;;) {
     if (down_closed_) co_return false;
-    if (attempt_->settled() && !begun) {
+    if (!begun && attempt_ != nullptr && attempt_->settled()) {
       begun = true;
       if (attempt_->result().stream != nullptr) {
         if (!no_body) StartSending();
@@ -296,9 +303,20 @@ base::Task<bool> Exchange::Try(const lb::ClusterRef& cluster, const lb::Host& ho
     }
     if (answered_) co_return false;
     changed_.Clear();
+    // From when the request was complete: an upload is the client's time.
+    const absl::Time try_deadline =
+        timeouts_.per_try && request_ended_
+            ? std::max(opened, request_ended_at_) + *timeouts_.per_try
+            : absl::InfiniteFuture();
     const absl::Time deadline = std::min(try_deadline, Deadline());
-    if (co_await changed_.Wait(deadline - core_.loop.Now())) continue;
-    TimedOut(try_deadline < Deadline());
+    const absl::Time idle_end = last_active_ + core_.options.stream_idle_timeout;
+    if (co_await changed_.Wait(std::min(deadline, idle_end) - core_.loop.Now())) continue;
+    if (core_.loop.Now() >= deadline) {
+      TimedOut(try_deadline < Deadline());
+    } else if (core_.loop.Now() >= last_active_ + core_.options.stream_idle_timeout) {
+      attempt_.reset();
+      SendLocal(request_ended_ ? 504 : 408, "stream timeout", "stream_idle_timeout");
+    }
   }
 }
 
@@ -311,6 +329,30 @@ void Exchange::TimedOut(bool per_try) {
   attempt_.reset();
   flags_ |= route::kUpstreamTimeout;
   SendLocal(504, "upstream request timeout", "response_timeout");
+}
+
+void Exchange::ChooseMirrors(const route::Forward& forward) {
+  for (const route::Mirror& mirror : forward.mirrors) {
+    if (!mirror.share.Takes(Random(core_))) continue;
+    if (lb::ClusterRef cluster = scene_->config->FindCluster(mirror.cluster)) {
+      mirrors_.push_back(std::move(cluster));
+    }
+  }
+  if (mirrors_.empty()) return;
+  mirror_body_.Append(body_.data());
+  MaybeMirror();
+}
+
+// Once the request has been read whole.
+void Exchange::MaybeMirror() {
+  if (!request_ended_ || mirrors_.empty()) return;
+  for (lb::ClusterRef& cluster : std::exchange(mirrors_, {})) {
+    MirrorRequest copy{std::move(cluster), head_, {}, trailers_};
+    copy.head.authority = route::ShadowAuthority(head_.authority);
+    copy.body.Append(mirror_body_.data());
+    core_.mirrors->Send(std::move(copy));
+  }
+  mirror_body_.Free();
 }
 
 // What of the body is here goes out, the rest follows as it comes.
@@ -491,6 +533,14 @@ void Exchange::OnBody(std::span<const std::byte> bytes) {
   const bool streams = stream != nullptr && sending_;
   if (streams) stream->Write(bytes);
   if (!answered_ && (!streams || keeps_body_)) body_.Append(bytes);
+  if (!mirrors_.empty()) {
+    mirror_body_.Append(bytes);
+    if (mirror_body_.size() > core_.options.retry_buffer_bytes) {
+      core_.mirrors->CountDropped();
+      mirrors_.clear();
+      mirror_body_.Free();
+    }
+  }
   if (streams && keeps_body_ && body_.size() > core_.options.retry_buffer_bytes) {
     keeps_body_ = false;
     body_.Free();
@@ -503,6 +553,7 @@ void Exchange::OnTrailers(http::HeaderMap trailers) {
   request_ended_ = true;
   request_ended_at_ = core_.loop.Now();
   changed_.Set();
+  MaybeMirror();
   if (sending_ && attempt_ != nullptr && attempt_->stream() != nullptr) {
     attempt_->stream()->WriteTrailers(*trailers_);
   }
@@ -513,6 +564,7 @@ void Exchange::OnEnd() {
   request_ended_ = true;
   request_ended_at_ = core_.loop.Now();
   changed_.Set();
+  MaybeMirror();
   if (sending_ && attempt_ != nullptr && attempt_->stream() != nullptr) attempt_->stream()->End();
 }
 

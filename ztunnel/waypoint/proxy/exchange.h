@@ -56,6 +56,8 @@ class Exchange final : public http::StreamEvents, public AttemptOwner {
   base::Task<void> Forward(const route::Route* route);
   base::Task<bool> Try(const lb::ClusterRef& cluster, const lb::Host& host);
   void TimedOut(bool per_try);
+  void ChooseMirrors(const route::Forward& forward);
+  void MaybeMirror();
   void StartSending();
   void FailedTry(http::StreamError error, std::string_view detail, bool per_try_timeout);
   bool TakeRetry(const route::Outcome& outcome);
@@ -84,6 +86,9 @@ class Exchange final : public http::StreamEvents, public AttemptOwner {
   std::optional<http::HeaderMap> trailers_;
   bool request_ended_;
   absl::Time request_ended_at_ = absl::InfiniteFuture();
+  // Clusters that get a copy, and the body for them as long as they do.
+  std::vector<lb::ClusterRef> mirrors_;
+  net::Buffer mirror_body_;
   size_t owed_down_ = 0;  // received from the client, not yet Consumed
   size_t owed_up_ = 0;
   bool down_closed_ = false;

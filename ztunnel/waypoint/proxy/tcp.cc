@@ -138,6 +138,8 @@ base::Task<absl::Status> Connect(Core& core, SceneRef scene, transport::Transpor
 
 base::Task<void> ServeTcp(Core& core, SceneRef scene, std::unique_ptr<transport::Transport> client,
                           std::string sni) {
+  // Who made the transport is still on the stack and holds on to it.
+  co_await base::Yield(core.loop);
   const absl::Status status = co_await Connect(core, scene, *client, std::move(sni));
   if (status.ok()) co_return;
   core.metrics.EarlyFailure(telemetry::Direction::kInbound, scene->client.address,

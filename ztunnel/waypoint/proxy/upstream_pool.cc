@@ -30,24 +30,29 @@ OpenResult Overflow(const char* what) {
 
 // Counted among the cluster's pending requests while it waits.
 struct UpstreamPool::Waiter {
-  Waiter(base::EventLoop& loop, std::list<Waiter*>& l, lb::ClusterStats& s)
-      : event(loop), list(l), stats(s), place(l.insert(l.end(), this)) {
+  Waiter(UpstreamPool& p, const Key& k, std::list<Waiter*>& l, lb::ClusterStats& s)
+      : pool(p), key(k), event(p.core_.loop), list(l), stats(s), place(l.insert(l.end(), this)) {
     stats.pending.fetch_add(1, std::memory_order_relaxed);
   }
   ~Waiter() {
+    const bool unheard = !waiting && !heard && failure.error == http::StreamError::kNone;
     Leave();
     stats.pending.fetch_sub(1, std::memory_order_relaxed);
+    if (unheard) pool.OnCapacity(key);  // it was woken and is gone: the next one's turn
   }
   void Leave() {
     if (waiting) list.erase(place);
     waiting = false;
   }
+  UpstreamPool& pool;
+  const Key& key;
   base::Event event;
   OpenResult failure;
   std::list<Waiter*>& list;
   lb::ClusterStats& stats;
   std::list<Waiter*>::iterator place;
   bool waiting = true;
+  bool heard = false;  // it goes on after it was woken
 };
 
 class UpstreamPool::Upstream final : public http::ClientConnectionVisitor {
@@ -174,7 +179,7 @@ base::Task<OpenResult> UpstreamPool::Open(lb::ClusterRef cluster, const lb::Host
       MaybeForget(key);
       co_return Overflow("too many requests wait for a connection");
     }
-    Waiter waiter(core_.loop, entry.waiters, stats);
+    Waiter waiter(*this, key, entry.waiters, stats);
     if (entry.connecting < entry.waiters.size()) {
       if (MayConnect(*cluster, entry)) {
         ++entry.connecting;
@@ -184,6 +189,7 @@ base::Task<OpenResult> UpstreamPool::Open(lb::ClusterRef cluster, const lb::Host
       }
     }
     co_await waiter.event.Wait();
+    waiter.heard = true;
     if (waiter.failure.error != http::StreamError::kNone) co_return waiter.failure;
   }
 }

@@ -9,15 +9,26 @@ namespace {
 constexpr std::string_view kPreface = "PRI * HTTP/2.0";
 constexpr size_t kLongestMethod = 32;
 constexpr uint8_t kTlsHandshake = 0x16;
+constexpr size_t kRecordHeader = 5, kLongestRecord = 16384;  // RFC 8446, 5.1
 
 bool IsMethodChar(char c) { return (c >= 'A' && c <= 'Z') || c == '-' || c == '_'; }
 
 }  // namespace
 
+bool BeginsTls(std::span<const std::byte> first) {
+  return !first.empty() && static_cast<uint8_t>(first[0]) == kTlsHandshake;
+}
+
 Spoken WhatIs(std::span<const std::byte> first) {
   const std::string_view text(reinterpret_cast<const char*>(first.data()), first.size());
   if (text.empty()) return Spoken::kUndecided;
-  if (static_cast<uint8_t>(text[0]) == kTlsHandshake) return Spoken::kTls;
+  if (static_cast<uint8_t>(text[0]) == kTlsHandshake) {
+    // All of its first record: the server's name is in there.
+    if (text.size() < kRecordHeader) return Spoken::kUndecided;
+    const size_t record = static_cast<uint8_t>(text[3]) << 8 | static_cast<uint8_t>(text[4]);
+    const bool whole = text.size() >= kRecordHeader + record || record > kLongestRecord;
+    return whole ? Spoken::kTls : Spoken::kUndecided;
+  }
   if (text.starts_with(kPreface)) return Spoken::kHttp2;
   if (kPreface.starts_with(text)) return Spoken::kUndecided;
   for (size_t i = 0; i < text.size(); ++i) {

@@ -16,6 +16,8 @@ namespace mesh::transport {
 
 enum class Spoken : uint8_t { kUndecided, kHttp1, kHttp2, kTls, kOther };
 
+// Whether they may be the beginning of a TLS handshake.
+bool BeginsTls(std::span<const std::byte> first);
 // What these first bytes are; kUndecided: more are needed.
 Spoken WhatIs(std::span<const std::byte> first);
 

@@ -180,9 +180,8 @@ class Waypoint : public MeshTest {
                 IdlePod("outside", "stranger", "node-1") + Version("reviews", "v1", "node-1") +
                 Version("reviews", "v2", "node-2") + Service("reviews") +
                 Version("ratings", "v1", "node-2") + Service("ratings") + kShadow +
-                Service("shadow") +
-                Version("payment-service", "v1", "node-2") + Service("payment-service") + kCanary +
-                kRatings + kPaymentPolicy,
+                Service("shadow") + Version("payment-service", "v1", "node-2") +
+                Service("payment-service") + kCanary + kRatings + kPaymentPolicy,
             {"shop/client", "shop/order", "outside/stranger", "shop/reviews-v1", "shop/reviews-v2",
              "shop/ratings-v1", "shop/shadow", "shop/payment-service-v1"})) {
       return;
@@ -274,8 +273,8 @@ TEST_F(Waypoint, HeaderOperationsReachBothSides) {
 TEST_F(Waypoint, MirrorsGetACopyAndNobodyWaitsForTheirAnswer) {
   EXPECT_EQ(Code("shop/client", {"-d", "twice", "http://ratings:9080/mirrored"}), "200");
   const auto seen = [] {
-    return mesh_->Meshctl({"local", "logs", "-n", "shop", "shadow"}).out.find(
-               "SAW ratings-shadow:9080 /mirrored twice") != std::string::npos;
+    return mesh_->Meshctl({"local", "logs", "-n", "shop", "shadow"})
+               .out.find("SAW ratings-shadow:9080 /mirrored twice") != std::string::npos;
   };
   EXPECT_TRUE(Eventually(seen)) << mesh_->Meshctl({"local", "logs", "-n", "shop", "shadow"}).out;
 }

@@ -100,8 +100,10 @@ Connection* Pool::FindUsable(Entry& entry) {
 }
 
 base::Task<absl::StatusOr<OpenedStream>> Pool::Open(PoolKey key, h2::Headers headers,
-                                                    h2::StreamHandler& handler) {
+                                                    h2::StreamHandler& handler,
+                                                    absl::Duration patience) {
   bool reused = true;
+  const absl::Time until = loop_.Now() + patience;
   for (;;) {
     Entry& entry = EntryOf(key);
     if (Connection* connection = FindUsable(entry)) {
@@ -120,8 +122,14 @@ base::Task<absl::StatusOr<OpenedStream>> Pool::Open(PoolKey key, h2::Headers hea
       entry.connecting = true;
       tasks_.Start(Connect(key));
     }
-    // Bounded by the attempt's own deadlines.
-    co_await waiter.event.Wait();
+    const bool told = co_await waiter.event.Wait(
+        patience == absl::InfiniteDuration() ? patience : until - loop_.Now());
+    if (!told) {
+      co_return telemetry::WithReason(
+          DeadlineExceeded("no tunnel to {} in {}", key.address.ToString(),
+                           absl::FormatDuration(patience)),
+          MESH_REASON_CONNECT_TIMEOUT);
+    }
     reused = false;
     if (!waiter.status.ok()) co_return waiter.status;
   }

@@ -61,9 +61,11 @@ class Pool final : public base::Deferred {
   ~Pool() override;
 
   // Sends a request on a connection for `key`, opening one if need be. Errors carry a reason.
-  // `handler` lives until its OnClosed or Detach.
+  // `handler` lives until its OnClosed or Detach. `patience`: for a tunnel to be opened, beside the
+  // deadlines of the attempt itself.
   base::Task<absl::StatusOr<OpenedStream>> Open(PoolKey key, h2::Headers headers,
-                                                h2::StreamHandler& handler);
+                                                h2::StreamHandler& handler,
+                                                absl::Duration patience = absl::InfiniteDuration());
 
   // Closes connections without streams; those with streams close when they are done.
   void Retire();

@@ -89,8 +89,8 @@ absl::Status ConfigStore::UpsertFrontend(const std::string& name, const std::str
   return absl::OkStatus();
 }
 
-// Routes that cannot be compiled stay as they were; policies do not wait for them. Without routes of
-// before nothing passes.
+// Routes that cannot be compiled stay as they were; policies do not wait for them. Without routes
+// of before nothing passes.
 void ConfigStore::KeepPolicies(const std::string& name, HeldFrontend refused) {
   const auto it = frontends_.find(name);
   if (it != frontends_.end()) {

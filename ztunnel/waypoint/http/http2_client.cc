@@ -174,9 +174,7 @@ class Connection final : public ClientConnection, public Http2Connection {
       visitor_.OnCapacity();
     }
   }
-  void OnConnectionOver() override {
-    visitor_.OnConnectionClosed();
-  }
+  void OnConnectionOver() override { visitor_.OnConnectionClosed(); }
 
   ClientConnectionVisitor& visitor_;
   std::list<std::unique_ptr<Stream>> streams_;

@@ -47,7 +47,7 @@ class Http2Connection : public transport::Events,
   std::unique_ptr<transport::Transport> transport_;
   std::unique_ptr<h2::Session> session_;
   net::Buffer out_;
-  size_t owed_ = 0;  // read while the transport had no room: our own answers must not pile up
+  size_t owed_ = 0;      // read while the transport had no room: our own answers must not pile up
   bool ending_ = false;  // no more is read; what the transport holds still goes
   base::EventLoop::TimerId linger_ = 0;
   bool over_ = false;

@@ -48,9 +48,9 @@ class Downstreams::Connection final : public http::ServerVisitor {
                       (protocol == PortProtocol::kDetect &&
                        (spoken == Spoken::kHttp1 || spoken == Spoken::kHttp2));
     // A name that could not be read is not the same as none where somebody asks for it.
-    const bool asks_for_names = scene_->target.frontend != nullptr &&
-                                (!scene_->target.frontend->policies->empty() ||
-                                 !scene_->target.frontend->routes->l4().tls.empty());
+    const bool asks_for_names =
+        scene_->target.frontend != nullptr && (!scene_->target.frontend->policies->empty() ||
+                                               !scene_->target.frontend->routes->l4().tls.empty());
     if (spoken == Spoken::kUndecided && transport::BeginsTls(sniff_->first()) && asks_for_names) {
       all_.OnClosed(*this);
       return;
@@ -61,9 +61,10 @@ class Downstreams::Connection final : public http::ServerVisitor {
     }
     base::EventLoop& loop = all_.core_.loop;
     const http::Limits& limits = all_.core_.options.limits;
-    codec_ = spoken == Spoken::kHttp2
-                 ? http::MakeHttp2Server(loop, std::move(sniff_), *this, limits)
-                 : http::MakeHttp1Server(loop, std::move(sniff_), *this, limits);
+    const bool http2 = spoken == Spoken::kHttp2 ||
+                       (protocol == PortProtocol::kHttp2 && spoken == Spoken::kUndecided);
+    codec_ = http2 ? http::MakeHttp2Server(loop, std::move(sniff_), *this, limits)
+                   : http::MakeHttp1Server(loop, std::move(sniff_), *this, limits);
     if (all_.draining_) codec_->Drain();
   }
 

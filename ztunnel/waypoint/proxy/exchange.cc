@@ -230,7 +230,8 @@ base::Task<void> Exchange::Forward(const route::Route* route) {
   timeouts_ =
       route::TimeoutsOf(forward != nullptr ? forward->timeout : std::nullopt, retry, head_.headers);
   if (plan_.attempts == 0) keeps_body_ = false;
-  if (request_ended_) request_ended_at_ = core_.loop.Now();  // an injected delay is not the endpoint's
+  if (request_ended_)
+    request_ended_at_ = core_.loop.Now();  // an injected delay is not the endpoint's
   if (!head_.headers.Has("x-forwarded-proto")) head_.headers.Add("x-forwarded-proto", head_.scheme);
   if (forward != nullptr) {
     route::PrepareUpstream(*route, *backend_, FactsNow(), head_);
@@ -304,10 +305,9 @@ base::Task<bool> Exchange::Try(const lb::ClusterRef& cluster, const lb::Host& ho
     if (answered_) co_return false;
     changed_.Clear();
     // From when the request was complete: an upload is the client's time.
-    const absl::Time try_deadline =
-        timeouts_.per_try && request_ended_
-            ? std::max(opened, request_ended_at_) + *timeouts_.per_try
-            : absl::InfiniteFuture();
+    const absl::Time try_deadline = timeouts_.per_try && request_ended_
+                                        ? std::max(opened, request_ended_at_) + *timeouts_.per_try
+                                        : absl::InfiniteFuture();
     const absl::Time deadline = std::min(try_deadline, Deadline());
     const absl::Time idle_end = last_active_ + core_.options.stream_idle_timeout;
     if (co_await changed_.Wait(std::min(deadline, idle_end) - core_.loop.Now())) continue;
@@ -321,7 +321,10 @@ base::Task<bool> Exchange::Try(const lb::ClusterRef& cluster, const lb::Host& ho
 }
 
 void Exchange::TimedOut(bool per_try) {
-  lb::ReportFailure(*cluster_, *host_, lb::LocalFailure::kTimeout, absl::Now());
+  // Who was never asked is not late.
+  if (attempt_ != nullptr && attempt_->sent()) {
+    lb::ReportFailure(*cluster_, *host_, lb::LocalFailure::kTimeout, absl::Now());
+  }
   if (per_try) {
     FailedTry(StreamError::kTimeout, "upstream_per_try_timeout", true);
     return;
@@ -371,13 +374,27 @@ void Exchange::StartSending() {
   PayDown();
 }
 
+// Whether a failure is the endpoint's: not our certificate's, our limits', or a name's.
+bool Exchange::BlamesHost(StreamError error) const {
+  if (error != StreamError::kConnectFailure || attempt_ == nullptr) return true;
+  switch (attempt_->result().reason) {
+    case MESH_REASON_NO_CERTIFICATE:
+    case MESH_REASON_LIMIT:
+    case MESH_REASON_L7_NOT_ENFORCEABLE:
+    case MESH_REASON_NO_HEALTHY_ENDPOINT:
+      return false;
+    default:
+      return true;
+  }
+}
+
 // The attempt ended without an answer, or none was made.
 void Exchange::FailedTry(StreamError error, std::string_view detail, bool per_try_timeout) {
   route::Outcome outcome;
   outcome.error = error;
   outcome.per_try_timeout = per_try_timeout;
   outcome.headers_sent = attempt_ != nullptr && attempt_->sent();
-  if (!per_try_timeout && error != StreamError::kOverload) {
+  if (!per_try_timeout && error != StreamError::kOverload && BlamesHost(error)) {
     lb::ReportFailure(*cluster_, *host_,
                       error == StreamError::kConnectFailure ? lb::LocalFailure::kConnect
                                                             : lb::LocalFailure::kReset,
@@ -442,8 +459,9 @@ void Exchange::SendLocalHead(http::ResponseHead head, std::string_view body,
   }
   status_ = head.status;
   grpc_status_ = head.headers.Find("grpc-status").value_or("");
-  down_->SendHead(head, body.empty());
-  if (!body.empty()) {
+  const bool end = body.empty() || head_.method == "HEAD";
+  down_->SendHead(head, end);
+  if (!end) {
     sent_ += body.size();
     down_->Write(std::as_bytes(std::span(body)));
     down_->End();

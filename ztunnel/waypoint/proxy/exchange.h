@@ -60,6 +60,7 @@ class Exchange final : public http::StreamEvents, public AttemptOwner {
   void MaybeMirror();
   void StartSending();
   void FailedTry(http::StreamError error, std::string_view detail, bool per_try_timeout);
+  bool BlamesHost(http::StreamError error) const;
   bool TakeRetry(const route::Outcome& outcome);
   void SendLocal(uint16_t status, std::string_view body, std::string_view details,
                  std::optional<int> grpc_status = std::nullopt);

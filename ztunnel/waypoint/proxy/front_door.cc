@@ -89,7 +89,7 @@ absl::Status FrontDoor::Listen() {
 }
 
 base::Task<void> FrontDoor::Accept(net::Socket client) {
-  if (tunnels_.size() >= core_.options.max_tunnels) {
+  if (tunnels_.size() + tasks_.size() > core_.options.max_tunnels) {  // this one is a task already
     core_.metrics.EarlyFailure(
         telemetry::Direction::kInbound, client.PeerAddress().value_or(SocketAddress()),
         client.LocalAddress().value_or(SocketAddress()),

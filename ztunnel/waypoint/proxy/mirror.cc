@@ -41,14 +41,14 @@ base::Task<void> SendCopy(Core& core, MirrorRequest request) {
   const lb::Host* host =
       lb::Choose(*request.cluster, {.hash = {}, .tried = {}, .now = core.loop.Now()}, core.random);
   const uint32_t limit = request.cluster->options().max_requests;
-  if (host == nullptr || (limit > 0 && request.cluster->stats().requests.load() >= limit)) co_return;
+  if (host == nullptr || (limit > 0 && request.cluster->stats().requests.load() >= limit))
+    co_return;
   base::Event changed(core.loop);
   std::unique_ptr<Attempt> attempt;
   Discard owner(changed, attempt);
   attempt = std::make_unique<Attempt>(core, owner, request.cluster, *host, changed);
   const bool no_body = request.body.empty() && !request.trailers;
-  const bool http2 =
-      request.cluster->options().protocol == lb::ClusterOptions::Protocol::kHttp2;
+  const bool http2 = request.cluster->options().protocol == lb::ClusterOptions::Protocol::kHttp2;
   attempt->Open(http2, request.head, no_body);
   if (!attempt->settled() && !co_await changed.Wait(kPatience)) co_return;
   http::ClientStream* stream = attempt->stream();

@@ -1,9 +1,9 @@
 // Copies of requests for mirror clusters: sent when the request has been read whole, their answers
 // thrown away.
 //
-// Neither the client nor the original's answer waits for a copy. Bounded: kMaxMirrors under way on a
-// worker, a body of Options::retry_buffer_bytes; what is more is not mirrored, and counted. Thread:
-// the loop's. Owner: Core.
+// Neither the client nor the original's answer waits for a copy. Bounded: kMaxMirrors under way on
+// a worker, a body of Options::retry_buffer_bytes; what is more is not mirrored, and counted.
+// Thread: the loop's. Owner: Core.
 #pragma once
 
 #include <optional>

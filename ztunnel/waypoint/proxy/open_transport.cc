@@ -17,12 +17,13 @@ base::Task<Result> OpenTunnel(Core& core, lb::ClusterRef cluster, lb::Host host)
   key.source = core.options.self;
   key.accepted = {host.workload->Identity()};
   key.address = {host.address.ip, 15008};
+  const absl::Time until = core.loop.Now() + cluster->options().connect_timeout;
   h2::Headers headers = {{":method", "CONNECT"}, {":authority", host.address.ToString()}};
-  absl::StatusOr<hbone::OpenedStream> opened =
-      co_await core.tunnels.Open(std::move(key), std::move(headers), *tunnel);
+  absl::StatusOr<hbone::OpenedStream> opened = co_await core.tunnels.Open(
+      std::move(key), std::move(headers), *tunnel, cluster->options().connect_timeout);
   if (!opened.ok()) co_return opened.status();
   tunnel->Bind(*opened->connection, opened->id);
-  if (!co_await tunnel->Answered().Wait(cluster->options().connect_timeout)) {
+  if (!co_await tunnel->Answered().Wait(until - core.loop.Now())) {
     co_return telemetry::WithReason(
         DeadlineExceeded("{} did not answer the tunnel's request in {}", host.address.ToString(),
                          absl::FormatDuration(cluster->options().connect_timeout)),

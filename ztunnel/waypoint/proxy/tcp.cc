@@ -87,8 +87,9 @@ lb::ClusterRef ClusterFor(Core& core, const Scene& scene, const std::string& sni
   return DefaultCluster(*scene.config, target);
 }
 
+// `port`: what policies of this target call it.
 absl::Status Permitted(const Scene& scene, const filter::PolicySet* policies, const lb::Host& host,
-                       const std::string& sni) {
+                       uint16_t port, const std::string& sni) {
   if (policies == nullptr || policies->empty()) return absl::OkStatus();
   filter::RequestAttributes attributes;
   const Client& client = scene.client;
@@ -98,7 +99,7 @@ absl::Status Permitted(const Scene& scene, const filter::PolicySet* policies, co
   }
   attributes.source_ip = attributes.remote_ip = client.address.ip;
   attributes.destination_ip = host.address.ip;
-  attributes.destination_port = host.address.port;
+  attributes.destination_port = port;
   attributes.sni = sni;
   const filter::Verdict verdict = filter::Check(*policies, attributes);
   if (verdict.allowed) return absl::OkStatus();
@@ -119,12 +120,12 @@ base::Task<absl::Status> Connect(Core& core, SceneRef scene, transport::Transpor
                                     MESH_REASON_NO_HEALTHY_ENDPOINT);
   }
   const Frontend* frontend = scene->target.frontend.get();
-  CO_RETURN_IF_ERROR(
-      Permitted(*scene, frontend != nullptr ? frontend->policies.get() : nullptr, *host, sni));
+  CO_RETURN_IF_ERROR(Permitted(*scene, frontend != nullptr ? frontend->policies.get() : nullptr,
+                               *host, scene->target.port, sni));
   const Peer* peer =
       host->workload != nullptr ? scene->config->FindPeer(host->workload->uid) : nullptr;
-  CO_RETURN_IF_ERROR(
-      Permitted(*scene, peer != nullptr ? peer->policies.get() : nullptr, *host, sni));
+  CO_RETURN_IF_ERROR(Permitted(*scene, peer != nullptr ? peer->policies.get() : nullptr, *host,
+                               host->address.port, sni));
   auto server = co_await OpenTransport(core, cluster, *host);
   if (!server.ok()) {
     lb::ReportFailure(*cluster, *host, lb::LocalFailure::kConnect, absl::Now());

@@ -9,6 +9,7 @@ namespace mesh::waypoint {
 namespace {
 
 constexpr absl::Duration kSweepInterval = absl::Seconds(1);
+constexpr size_t kStreamsExpected = 100;  // of an HTTP/2 connection whose peer has said nothing yet
 
 OpenResult Failure(const absl::Status& status) {
   OpenResult result;
@@ -18,10 +19,9 @@ OpenResult Failure(const absl::Status& status) {
   return result;
 }
 
-OpenResult Overflow(const char* what) {
+OpenResult Overflow() {
   OpenResult result;
   result.error = http::StreamError::kOverload;
-  result.detail = what;
   result.reason = MESH_REASON_LIMIT;
   return result;
 }
@@ -177,10 +177,11 @@ base::Task<OpenResult> UpstreamPool::Open(lb::ClusterRef cluster, const lb::Host
     if (!waited && limit > 0 && stats.pending.load(std::memory_order_relaxed) >= limit) {
       stats.pending_overflow.fetch_add(1, std::memory_order_relaxed);
       MaybeForget(key);
-      co_return Overflow("too many requests wait for a connection");
+      co_return Overflow();
     }
     Waiter waiter(*this, key, entry.waiters, stats);
-    if (entry.connecting < entry.waiters.size()) {
+    const size_t each = http2 ? kStreamsExpected : 1;
+    if (entry.connecting * each < entry.waiters.size()) {
       if (MayConnect(*cluster, entry)) {
         ++entry.connecting;
         tasks_.Start(Connect(key, cluster, host));

@@ -109,7 +109,7 @@ void SniffTransport::OnRoom() {
 }
 
 void SniffTransport::OnClosed(bool clean) {
-  if (events_ != nullptr && first_.empty()) {
+  if (events_ != nullptr && first_.empty() && !ended_) {
     events_->OnClosed(clean);
     return;
   }

@@ -87,7 +87,10 @@ class Connection final : public ClientConnection, public Http2Connection {
         visitor_(visitor) {
     Start();
   }
-  ~Connection() override { session().Abandon(h2::kConnectError); }
+  ~Connection() override {
+    session().Abandon(h2::kConnectError);
+    TellFailed();
+  }
 
   size_t streams() const override { return open_; }
 
@@ -158,9 +161,7 @@ class Connection final : public ClientConnection, public Http2Connection {
   }
   void OnTurn() override {
     for (Stream* stream : std::exchange(fresh_, {})) stream->MarkSent();
-    for (const auto& [stream, code] : std::exchange(failed_, {})) {
-      static_cast<h2::StreamHandler*>(stream)->OnClosed(code);
-    }
+    TellFailed();
     const size_t before = open_;
     streams_.remove_if([](const auto& stream) { return stream->closed(); });
     open_ = streams_.size();
@@ -174,7 +175,15 @@ class Connection final : public ClientConnection, public Http2Connection {
       visitor_.OnCapacity();
     }
   }
-  void OnConnectionOver() override { visitor_.OnConnectionClosed(); }
+  void TellFailed() {
+    for (const auto& [stream, code] : std::exchange(failed_, {})) {
+      static_cast<h2::StreamHandler*>(stream)->OnClosed(code);
+    }
+  }
+  void OnConnectionOver() override {
+    TellFailed();
+    visitor_.OnConnectionClosed();
+  }
 
   ClientConnectionVisitor& visitor_;
   std::list<std::unique_ptr<Stream>> streams_;

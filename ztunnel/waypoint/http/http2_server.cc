@@ -152,6 +152,9 @@ class Connection final : public ServerConnection, public Http2Connection {
     } else if (!host.empty() && host != head.authority) {
       return "400";  // two answers to the question whom it is for
     }
+    if (!head.authority.empty() && !IsAuthority(head.authority)) return "400";
+    if (!head.upgrade.empty() && (head.upgrade == "h2c" || !IsFieldName(head.upgrade)))
+      return "400";
     if (head.method == "CONNECT") {
       if (head.upgrade.empty()) return "405";
       head.method = "GET";

@@ -221,6 +221,15 @@ TEST_F(Http2, AnExtendedConnectIsAnUpgrade) {
   EXPECT_EQ(request().body, "from client");
 }
 
+TEST_F(Http2, AnAuthorityThatIsNoneIsRefused) {
+  RequestHead head = Get();
+  head.authority = "user@reviews:9080";
+  answer_.stream = client_connection_->Request(head, true, answer_);
+  Pump();
+  EXPECT_TRUE(server_.requests.empty());
+  EXPECT_EQ(answer_.closed, 1);
+}
+
 TEST_F(Http2, AHostThatIsNotTheAuthorityIsRefused) {
   RequestHead head = Get();
   head.headers.Add("host", "other");  // not written: the codec knows one authority alone

@@ -400,7 +400,7 @@ void Exchange::FailedTry(StreamError error, std::string_view detail, bool per_tr
                                                             : lb::LocalFailure::kReset,
                       absl::Now());
   }
-  failure_ = detail;
+  failure_ = detail;  // which may be the attempt's own, and go with it
   if (error != StreamError::kOverload && TakeRetry(outcome)) return;
   attempt_.reset();
   const FailureWords words = WordsFor(error);
@@ -411,7 +411,7 @@ void Exchange::FailedTry(StreamError error, std::string_view detail, bool per_tr
   }
   std::string body = fmt::format(
       "upstream connect error or disconnect/reset before headers. reset reason: {}", words.reason);
-  if (!detail.empty()) body += fmt::format(", transport failure reason: {}", detail);
+  if (!failure_.empty()) body += fmt::format(", transport failure reason: {}", failure_);
   http::LocalReply reply = http::MakeLocalReply(head_.headers, words.status, body);
   if (error == StreamError::kOverload) reply.head.headers.Add("x-envoy-overloaded", "true");
   SendLocalHead(std::move(reply.head), reply.body,

@@ -36,6 +36,10 @@ absl::StatusOr<Target> ServiceTarget(const Config& config, state::ServiceRef ser
   }
   Target target;
   target.frontend = config.FindFrontend(service->ns, service->hostname, port);
+  if (target.frontend == nullptr) {  // on its way, and with it its policies
+    return WithReason(Unavailable("the rules of {} port {} have not arrived", service->Key(), port),
+                      MESH_REASON_L7_NOT_ENFORCEABLE);
+  }
   target.service = std::move(service);
   target.port = port;
   return target;

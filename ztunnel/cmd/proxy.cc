@@ -110,17 +110,8 @@ void Proxy::StartDiscovery() {
 
 void Proxy::PrepareDiscovery(const Environment& environment) {
   if (settings_.xds.address.empty()) return;
-  xds::NodeInfo info;
-  info.instance_ip = settings_.instance_ip;
-  info.pod_name = settings_.pod_name;
-  info.pod_namespace = settings_.pod_namespace;
-  info.node_name = settings_.node_name;
-  info.service_account = settings_.service_account;
-  info.cluster_id = settings_.tunnel.cluster_id;
-  info.network = settings_.tunnel.network;
-  info.environment = environment;
   xds::XdsClient::Options options;
-  options.node = xds::MakeNode(info);
+  options.node = xds::MakeNode(NodeInfoOf(settings_, environment));
   options.copy_path = settings_.state_cache_path;
   options.on_demand = settings_.xds_on_demand;
   xds_ =

@@ -246,4 +246,17 @@ Environment CurrentEnvironment() {
   return out;
 }
 
+xds::NodeInfo NodeInfoOf(const Settings& settings, const Environment& environment) {
+  xds::NodeInfo info;
+  info.instance_ip = settings.instance_ip;
+  info.pod_name = settings.pod_name;
+  info.pod_namespace = settings.pod_namespace;
+  info.node_name = settings.node_name;
+  info.service_account = settings.service_account;
+  info.cluster_id = settings.tunnel.cluster_id;
+  info.network = settings.tunnel.network;
+  info.environment = environment;
+  return info;
+}
+
 }  // namespace mesh::cmd

@@ -13,6 +13,7 @@
 #include "ztunnel/base/log.h"
 #include "ztunnel/cmd/proxy_config.h"
 #include "ztunnel/core/identity/control_plane.h"
+#include "ztunnel/core/xds/node_metadata.h"
 #include "ztunnel/tunnel/config.h"
 
 namespace mesh::cmd {
@@ -56,5 +57,8 @@ struct Settings {
 };
 
 Environment CurrentEnvironment();
+
+// How a process with these settings introduces itself to the control plane.
+xds::NodeInfo NodeInfoOf(const Settings& settings, const Environment& environment);
 
 }  // namespace mesh::cmd

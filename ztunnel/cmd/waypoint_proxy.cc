@@ -111,16 +111,8 @@ WaypointProxy::~WaypointProxy() {
 }
 
 void WaypointProxy::StartDiscovery(const Environment& environment) {
-  xds::NodeInfo info;
+  xds::NodeInfo info = NodeInfoOf(settings_, environment);
   info.kind = "waypoint";
-  info.instance_ip = settings_.instance_ip;
-  info.pod_name = settings_.pod_name;
-  info.pod_namespace = settings_.pod_namespace;
-  info.node_name = settings_.node_name;
-  info.service_account = settings_.service_account;
-  info.cluster_id = settings_.tunnel.cluster_id;
-  info.network = settings_.tunnel.network;
-  info.environment = environment;
   xds::XdsClient::Options options;
   options.node = xds::MakeNode(info);
   options.copy_path = settings_.state_cache_path;

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <google/protobuf/util/json_util.h>
-#include <unistd.h>
 
 #include "ztunnel/base/log.h"
 
@@ -47,17 +46,6 @@ envoy::service::discovery::v3::Node MakeNode(const NodeInfo& info) {
   set("CLUSTER_ID", info.cluster_id);
   set("NETWORK", info.network);
   return node;
-}
-
-std::map<std::string, std::string> ProcessEnvironment() {
-  std::map<std::string, std::string> out;
-  for (char** entry = ::environ; entry != nullptr && *entry != nullptr; ++entry) {
-    const std::string_view text(*entry);
-    const size_t equals = text.find('=');
-    if (equals == std::string_view::npos) continue;
-    out.emplace(text.substr(0, equals), text.substr(equals + 1));
-  }
-  return out;
 }
 
 }  // namespace mesh::xds

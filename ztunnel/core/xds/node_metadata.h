@@ -22,6 +22,5 @@ struct NodeInfo {
 };
 
 envoy::service::discovery::v3::Node MakeNode(const NodeInfo& info);
-std::map<std::string, std::string> ProcessEnvironment();
 
 }  // namespace mesh::xds

@@ -27,21 +27,15 @@ h2::Options ClientOptions(const Limits& limits) {
   return options;
 }
 
-class Stream final : public ClientStream, public Http2Body {
+class Stream final : public Http2StreamOf<ClientStream> {
  public:
-  Stream(Http2Link& link, ClientEvents& events) : Http2Body(link), client_(&events) {
+  Stream(Http2Link& link, ClientEvents& events) : Http2StreamOf(link), client_(&events) {
     SetEvents(&events);
   }
 
   bool Sent() const override { return sent_; }
   void MarkSent() { sent_ = true; }
 
-  size_t Room() const override { return Http2Body::Room(); }
-  void Write(std::span<const std::byte> bytes) override { Http2Body::Write(bytes); }
-  void WriteTrailers(const HeaderMap& trailers) override { Http2Body::WriteTrailers(trailers); }
-  void End() override { Http2Body::End(); }
-  void Consumed(size_t bytes) override { Http2Body::Consumed(bytes); }
-  void Reset(StreamError why) override { Http2Body::Reset(why); }
   void Detach() override {
     client_ = nullptr;
     Http2Body::Detach();
@@ -56,16 +50,8 @@ class Stream final : public ClientStream, public Http2Body {
     if (end) MarkPeerEnded();
     if (client_ != nullptr) client_->OnHead(HeadOf(headers), end);
   }
-  void OnClosed(uint32_t error_code) override {
-    // The answer was complete; what was not sent of the request, nobody wanted.
-    if (error_code == h2::kNoError && peer_ended()) {
-      MarkClosed();
-      if (StreamEvents* events = std::exchange(events_, nullptr))
-        events->OnClosed(StreamError::kNone);
-      return;
-    }
-    Http2Body::OnClosed(error_code);
-  }
+  // The answer was complete; what was not sent of the request, nobody wanted.
+  bool Complete() const override { return peer_ended(); }
   static ResponseHead HeadOf(const h2::Headers& headers) {
     ResponseHead head;
     head.version = Version::kHttp2;

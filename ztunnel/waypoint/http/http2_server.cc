@@ -29,9 +29,9 @@ h2::Options ServerOptions(const Limits& limits) {
   return options;
 }
 
-class Stream final : public ServerStream, public Http2Body {
+class Stream final : public Http2StreamOf<ServerStream> {
  public:
-  explicit Stream(Http2Link& link) : Http2Body(link) {}
+  explicit Stream(Http2Link& link) : Http2StreamOf(link) {}
 
   void SendInterim(const ResponseHead& head) override {
     if (closed() || answered_) return;
@@ -53,28 +53,10 @@ class Stream final : public ServerStream, public Http2Body {
     link_.Touch();
   }
 
-  size_t Room() const override { return Http2Body::Room(); }
-  void Write(std::span<const std::byte> bytes) override { Http2Body::Write(bytes); }
-  void WriteTrailers(const HeaderMap& trailers) override { Http2Body::WriteTrailers(trailers); }
-  void End() override { Http2Body::End(); }
-  void Consumed(size_t bytes) override { Http2Body::Consumed(bytes); }
-  void Reset(StreamError why) override { Http2Body::Reset(why); }
-  void Detach() override { Http2Body::Detach(); }
-
-  bool answer_complete() const { return ended_by_head_ || ended(); }
-
  private:
   void OnHeaders(const h2::Headers&) override {}
-  void OnClosed(uint32_t error_code) override {
-    // The whole answer was sent: that the client did not say all is no failure of the exchange.
-    if (error_code == h2::kNoError && answer_complete()) {
-      MarkClosed();
-      if (StreamEvents* events = std::exchange(events_, nullptr))
-        events->OnClosed(StreamError::kNone);
-      return;
-    }
-    Http2Body::OnClosed(error_code);
-  }
+  // The whole answer was sent: that the client did not say all is no failure of the exchange.
+  bool Complete() const override { return ended_by_head_ || ended(); }
   static h2::Headers HeadersOf(const ResponseHead& head) {
     h2::Headers headers = {{":status", fmt::format("{}", head.status)}};
     AppendFields(head.headers, headers);

@@ -122,10 +122,10 @@ void Http2Body::OnEnd() {
 void Http2Body::OnClosed(uint32_t error_code) {
   closed_ = true;
   StreamError error = StreamError::kReset;
-  if (reset_why_ != StreamError::kNone) {
-    error = StreamError::kLocal;
-  } else if (error_code == h2::kNoError && end_sent_ && peer_ended_) {
+  if (error_code == h2::kNoError && Complete()) {
     error = StreamError::kNone;
+  } else if (reset_why_ != StreamError::kNone) {
+    error = StreamError::kLocal;
   } else if (error_code == h2::kRefusedStream) {
     error = StreamError::kRefused;
   } else if (error_code == h2::kProtocolError) {

@@ -41,7 +41,6 @@ class Http2Body : public h2::StreamHandler {
   bool peer_ended() const { return peer_ended_; }
   bool ended() const { return end_sent_; }
   bool closed() const { return closed_; }
-  void MarkClosed() { closed_ = true; }
 
   // Room that came back is told by the connection, from the top of the stack.
   bool OwesRoom() const { return owes_room_ && events_ != nullptr; }
@@ -53,6 +52,8 @@ class Http2Body : public h2::StreamHandler {
   void OnEnd() override;
   void OnClosed(uint32_t error_code) override;
   Produced Produce(std::span<std::byte> out) override;
+  // Whether a stream that closes without an error has carried its exchange whole.
+  virtual bool Complete() const = 0;
 
   Http2Link& link_;
   StreamEvents* events_ = nullptr;
@@ -68,6 +69,21 @@ class Http2Body : public h2::StreamHandler {
   bool was_full_ = false;
   bool owes_room_ = false;
   bool closed_ = false;
+};
+
+// A stream of either side: the body of above behind the interface of `Side`.
+template <typename Side>
+class Http2StreamOf : public Side, public Http2Body {
+ public:
+  using Http2Body::Http2Body;
+
+  size_t Room() const override { return Http2Body::Room(); }
+  void Write(std::span<const std::byte> bytes) override { Http2Body::Write(bytes); }
+  void WriteTrailers(const HeaderMap& trailers) override { Http2Body::WriteTrailers(trailers); }
+  void End() override { Http2Body::End(); }
+  void Consumed(size_t bytes) override { Http2Body::Consumed(bytes); }
+  void Reset(StreamError why) override { Http2Body::Reset(why); }
+  void Detach() override { Http2Body::Detach(); }
 };
 
 // Fields that HTTP/2 does not know go (RFC 9113, 8.2.2).
